@@ -1,0 +1,9 @@
+"""The models by name; each is imported only when it is asked for."""
+
+from mlcore.plugins import MODELS
+
+MODELS.register("lstm", "mlcore.models.lstm:LSTM")
+MODELS.register("tcn", "mlcore.models.tcn:TCN")
+MODELS.register("lightgbm", "mlcore.models.lightgbm:LightGBM")
+MODELS.register("linear", "mlcore.models.linear:Linear")
+MODELS.register("naive", "mlcore.models.naive:Naive")

@@ -1,0 +1,50 @@
+"""Everything one run of the main job found; what the report draws and `result.json` holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from strategies.result import BacktestResult
+
+
+@dataclass(frozen=True)
+class Study:
+    """One walk-forward run, traded.
+
+    bars
+        The bars of the out-of-sample span (both engines and all baselines trade just these).
+    forecasts
+        The out-of-sample forecasts of DESIGN: ``signal confidence <raw outputs> disagreement fold trained_through``.
+    results
+        Engine name -> `BacktestResult` of the model.
+    baselines
+        ``buy_and_hold``, ``flat``, ``shuffled_label``, ``linear`` -> `BacktestResult` over the same bars.
+    reconciliation
+        ``{"agrees", "max_relative_difference", "n_orders"}``, or None where one engine ran.
+    forecast
+        Forecast quality: ``{"n", "hit_rate", "rank_ic", "log_loss" or "rmse", "precision_at_k": {...}}``.
+    folds
+        One dict a fold: ``train_start trained_through test_start test_end n_train n_test seconds``.
+    data
+        ``{"rows", "gaps", "first", "last", "sha256"}``.
+    notes
+        Sentences the reader must see (undefined numbers, warnings about the bars, what was skipped).
+    """
+
+    title: str
+    bars: pd.DataFrame
+    forecasts: pd.DataFrame
+    results: dict[str, BacktestResult]
+    baselines: dict[str, BacktestResult]
+    reconciliation: dict[str, Any] | None
+    forecast: dict[str, Any]
+    folds: list[dict[str, Any]]
+    data: dict[str, Any]
+    config: dict[str, Any]
+    versions: dict[str, str]
+    seed: int
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
