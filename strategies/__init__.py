@@ -1,0 +1,1 @@
+"""The engines: forecasts become weights, fills and results in backtrader and vectorbt."""

@@ -1,0 +1,97 @@
+"""The command line: flags from a dataclass, a config file under them, one clear line for a mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from jsonargparse import ArgumentError, ArgumentParser
+from rich.console import Console
+
+from mlcore.errors import BarwiseError, BarwiseWarning, did_you_mean
+
+C = TypeVar("C")
+
+
+def parse_config(config_type: type[C], argv: Sequence[str] | None, description: str) -> C:
+    """Build the frozen dataclass `config_type` from flags; `--config FILE` (YAML or JSON) lies under them.
+
+    Field ``n_jobs`` is the flag ``--n-jobs`` and the config key ``n_jobs``; a field's help is its
+    ``metadata["help"]``. Raises `BarwiseError` for an unknown flag or a value of the wrong type.
+    """
+    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML or JSON file with any of these flags; flags win")
+    hints = typing.get_type_hints(config_type)
+    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+        _add_flag(parser, field, hints[field.name])
+    argv = list(sys.argv[1:] if argv is None else argv)
+    _refuse_unknown_flags(parser, argv)
+    try:
+        values = parser.parse_args(argv)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise BarwiseError(_one_line(str(error))) from None
+    names = [field.name for field in dataclasses.fields(config_type)]  # type: ignore[arg-type]
+    return config_type(**{name: values[name] for name in names})
+
+
+def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
+    required = field.default is dataclasses.MISSING
+    default = {} if required else {"default": field.default}
+    flag = "--" + field.name.replace("_", "-")
+    if hint is bool:
+        parser.add_argument(flag, action="store_true", default=field.default, help=field.metadata.get("help", ""))
+        return
+    parser.add_argument(flag, type=hint, required=required, help=field.metadata.get("help", ""), **default)
+
+
+def _refuse_unknown_flags(parser: ArgumentParser, argv: list[str]) -> None:
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    for word in argv:
+        flag = word.split("=", 1)[0]
+        if flag.startswith("--") and len(flag) > 2 and flag not in known and not _is_prefix(flag, known):
+            raise BarwiseError(f"`{flag}` is not a flag of this script.{did_you_mean(flag, known)} See --help.")
+
+
+def _is_prefix(flag: str, known: list[str]) -> bool:
+    base = flag.split(".", 1)[0].removesuffix("+")  # `--sizer-params.size 0.1` reaches into a mapping
+    return base in known
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.replace("\n", " ").split())
+
+
+def run_cli(main: Callable[[], None]) -> None:
+    """Run `main`; print an expected error as one line and exit with its code; show our warnings once each."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    _show_warnings_plainly(console)
+    try:
+        main()
+    except BarwiseError as error:
+        console.print(f"error: {_one_line(str(error))}", markup=False)
+        sys.exit(error.exit_code)
+    except RuntimeError as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        console.print(f"error: {_one_line(str(error))}", markup=False)
+        sys.exit(code)
+    except KeyboardInterrupt:
+        console.print("stopped: nothing was written.")
+        sys.exit(130)
+
+
+def _show_warnings_plainly(console: Console) -> None:
+    shown = warnings.showwarning
+
+    def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        if issubclass(category, BarwiseWarning):
+            console.print(f"warning: {_one_line(str(message))}", markup=False)
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show

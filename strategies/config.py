@@ -1,0 +1,79 @@
+"""Every setting of the main job; the flags of `experiments/walk_forward.py` are its fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from mlcore.errors import BarwiseError
+
+
+def _flag(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Settings of one walk-forward run, traded. Each field is a flag (``n_jobs`` is ``--n-jobs``)."""
+
+    bars: str = field(metadata={"help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`)"})
+    out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
+    model: str = _flag("linear", "name of a model: naive, linear, lightgbm, lstm, tcn")
+    lookback: int | None = _flag(None, "bars a sequence model sees (default: the model's own)")
+    label: Literal["direction", "return", "five_class"] = _flag("direction", "what is learned")
+    horizon: int = _flag(5, "bars ahead that the label looks, from the next open")
+    threshold: float = _flag(0.002, "`direction`: returns within +- threshold are flat; 0 makes two classes")
+    label_entry: Literal["next_open", "close"] = _flag("next_open", "label from the next open (tradable) or this close")
+    train: str = _flag("60D", "training window: a duration (60D) or a count of bars (5000)")
+    test: str = _flag("7D", "test window, and so the time between refits: a duration or a count of bars")
+    expanding: bool = _flag(False, "train from the first bar on instead of a rolling window (a switch: `--expanding`)")
+    latency: int = _flag(0, "bars between the end of the training data and the model going live")
+    max_gap: int = _flag(3, "missing bars in a row that a window or a label may span")
+    repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
+    stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
+    commission: float = _flag(0.001, "fraction of the value of a fill")
+    slippage: float = _flag(0.0005, "fraction of the price by which a fill is worse than the open")
+    sizer: str = _flag("fixed", "rule from forecast to weight: fixed, confidence, volatility_target, study_rule")
+    sizer_params: dict[str, float] | None = _flag(None, 'parameters of the sizer, as JSON: {"size": 0.5}')
+    entry: float = _flag(0.0, "|signal| at which a position is opened")
+    exit: float = _flag(0.0, "|signal| below which it is closed")
+    min_hold: int = _flag(0, "bars that a position is held at least")
+    band: float = _flag(0.0, "a new target weight nearer than this to the last one is not ordered")
+    side: Literal["both", "long"] = _flag("both", "trade both sides or long only")
+    engine: Literal["both", "backtrader", "vectorbt"] = _flag("both", "which engines trade; both must agree")
+    days_per_year: float = _flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
+    cash: float = _flag(10_000.0, "starting cash")
+    n_jobs: int = _flag(-1, "folds trained at a time; -1 is one per core. The results do not depend on it")
+    seed: int = _flag(0, "seed of everything random")
+    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+
+    def __post_init__(self) -> None:
+        rules = {
+            "horizon": self.horizon >= 1,
+            "threshold": self.threshold >= 0,
+            "latency": self.latency >= 0,
+            "max_gap": self.max_gap >= 0,
+            "commission": 0 <= self.commission < 1,
+            "slippage": 0 <= self.slippage < 1,
+            "days_per_year": self.days_per_year > 0,
+            "cash": self.cash > 0,
+            "lookback": self.lookback is None or self.lookback >= 1,
+            "n_jobs": self.n_jobs == -1 or self.n_jobs >= 1,
+            "seed": self.seed >= 0,
+        }
+        words = {
+            "horizon": "at least 1",
+            "lookback": "at least 1",
+            "commission": "a fraction in [0, 1)",
+            "slippage": "a fraction in [0, 1)",
+            "days_per_year": "above 0",
+            "cash": "above 0",
+            "n_jobs": "-1 or at least 1",
+        }
+        for name, holds in rules.items():
+            if not holds:
+                raise BarwiseError(f"`{name}` is {getattr(self, name)}; it must be {words.get(name, 'at least 0')}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values, in the order of the flags."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(self)}

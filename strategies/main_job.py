@@ -1,0 +1,199 @@
+"""The main job: bars in, a model walked forward, both engines traded, everything the report needs out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import platform
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+
+from mlcore.bars import bars_sha256, missing_bars, read_bars
+from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.features import feature_table
+from mlcore.folds import WalkForward
+from mlcore.metrics import forecast_quality
+from mlcore.plugins import LABELS, MODELS
+from mlcore.tasks import Label
+from mlcore.walkforward import WalkForwardRun, walk_forward
+from strategies.backtest import backtest
+from strategies.config import StudyConfig
+from strategies.costs import Costs
+from strategies.policy import Policy, target_weights
+from strategies.result import BacktestResult
+from strategies.study import Study
+
+LIBRARIES = (
+    "barwise numpy pandas torch lightgbm scikit-learn TA-Lib backtrader vectorbt vectorbt-rust numba joblib pyarrow".split()
+)
+
+
+class Progress(Protocol):
+    """What `run_study` tells while it works: a bar of a name, done of total."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None: ...
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class _Protocol:
+    """What the model and its rivals have in common: the same bars, label, features, folds, trading."""
+
+    config: StudyConfig
+    bars: pd.DataFrame
+    features: Any
+    label: Label
+    progress: Progress
+
+    def forecast(self, stage: str, model: Any, *, shuffle_labels: bool = False) -> WalkForwardRun:
+        """Walk `model` forward over all folds."""
+        config = self.config
+        return walk_forward(
+            self.bars,
+            model,
+            label=self.label,
+            features=self.features,
+            folds=WalkForward(config.train, config.test, expanding=config.expanding, latency=config.latency),
+            max_gap=config.max_gap,
+            n_jobs=config.n_jobs,
+            seed=config.seed,
+            shuffle_labels=shuffle_labels,
+            progress=lambda done, total, *_: self.progress(stage, done, total),
+        )
+
+    def weigh(self, run: WalkForwardRun) -> pd.Series:
+        """Target weights from forecasts by the policy and the sizer of the config."""
+        config = self.config
+        policy = Policy(config.entry, config.exit, config.min_hold, config.band, config.side)
+        return target_weights(
+            run.forecasts,
+            self.bars,
+            policy=policy,
+            sizer=config.sizer,
+            sizer_params=config.sizer_params or {},
+            days_per_year=config.days_per_year,
+        )
+
+    def trade(self, weights: pd.Series, engine: str, forecasts: pd.DataFrame | None = None) -> Any:
+        """Trade weights over the out-of-sample span only."""
+        config = self.config
+        return backtest(
+            self.bars.loc[weights.index],
+            weights,
+            engine=engine,
+            costs=Costs(config.commission, config.slippage),
+            cash=config.cash,
+            days_per_year=config.days_per_year,
+            forecasts=forecasts,
+        )
+
+
+def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
+    """Run the main job and return what it found; nothing is written.
+
+    Raises `BarwiseError` for bad input, `ReconcileError` where the engines differ.
+    """
+    started = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", BarwiseWarning)
+        study = _run(config, progress, started)
+    said = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)))
+    for warning in caught:
+        if not issubclass(warning.category, BarwiseWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return Study(**{**study.__dict__, "notes": said + study.notes})
+
+
+def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
+    bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped)
+    protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
+    model = make_model(config.model, config)
+    run = protocol.forecast(config.model, model)
+    results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
+    baselines = _baselines(protocol, model, run)
+    quality = forecast_quality(run.forecasts, protocol.label, bars.index)
+    return Study(
+        title=f"{config.model} on {config.bars}",
+        bars=bars.loc[run.forecasts.index],
+        forecasts=run.forecasts,
+        results=results,
+        baselines=baselines,
+        reconciliation=reconciliation,
+        forecast=quality,
+        folds=run.folds,
+        data=describe(bars),
+        config=config.as_dict(),
+        versions=versions(),
+        seed=config.seed,
+        seconds=time.perf_counter() - started,
+        notes=tuple(run.notes),
+    )
+
+
+def _repairs(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def make_label(bars: pd.DataFrame, config: StudyConfig) -> Label:
+    """Build the config's label; only the parameters the label knows are passed."""
+    function = LABELS[config.label]
+    wanted = {"horizon": config.horizon, "threshold": config.threshold, "entry": config.label_entry}
+    return function(bars, **_known(function, wanted))
+
+
+def make_model(name: str, config: StudyConfig) -> Any:
+    """Build a model by name with its own defaults; `lookback` where the config sets it."""
+    model = MODELS[name]
+    wanted = {"seed": config.seed} | ({} if config.lookback is None else {"lookback": config.lookback})
+    return model(**_known(model, wanted))
+
+
+def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if name in inspect.signature(function).parameters}
+
+
+def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun) -> dict[str, BacktestResult]:
+    """Trade the rivals over the same bars with the same costs: held, flat, shuffled labels, linear."""
+    index = run.forecasts.index
+    engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
+    shuffled = protocol.forecast("shuffled labels", model, shuffle_labels=True)
+    linear = run if protocol.config.model == "linear" else protocol.forecast("linear", MODELS["linear"]())
+    weights = {
+        "buy_and_hold": pd.Series(1.0, index=index),
+        "flat": pd.Series(0.0, index=index),
+        "shuffled_label": protocol.weigh(shuffled),
+        "linear": protocol.weigh(linear),
+    }
+    return {name: protocol.trade(weight, engine)[0][engine] for name, weight in weights.items()}
+
+
+def describe(bars: pd.DataFrame) -> dict[str, Any]:
+    """Rows, gaps (places where bars are missing), first and last stamp, and the hash of the bars."""
+    return {
+        "rows": len(bars),
+        "gaps": int((missing_bars(bars.index) > 0).sum()),
+        "first": bars.index[0].isoformat(),
+        "last": bars.index[-1].isoformat(),
+        "sha256": bars_sha256(bars),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that a result depends on."""
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            found[library] = "not installed"
+    return found
+
+
+__all__ = ["BarwiseError", "Progress", "describe", "make_label", "make_model", "run_study", "versions"]

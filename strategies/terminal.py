@@ -1,0 +1,67 @@
+"""What a run shows in the terminal: progress with time left, and one table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from strategies.main_job import Progress
+from strategies.study import Study
+
+ROWS = (
+    ("Sharpe ratio", "sharpe", "{:.2f}"),
+    ("max drawdown", "max_drawdown", "{:.1%}"),
+    ("total return", "total_return", "{:+.1%}"),
+    ("final value", "final_value", "{:,.2f}"),
+    ("orders", "n_orders", "{:,}"),
+    ("rejected", "n_rejected", "{:,}"),
+    ("commission", "commission_paid", "{:,.2f}"),
+    ("slippage", "slippage_paid", "{:,.2f}"),
+    ("turnover (x equity)", "turnover", "{:,.1f}"),
+)
+
+
+@contextmanager
+def progress_bars(console: Console) -> Iterator[Progress]:
+    """Show one bar a stage, with folds done and time left."""
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with RichProgress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)  # type: ignore[assignment]
+            bars.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield show
+
+
+def print_study(study: Study, console: Console) -> None:
+    """Print engines beside baselines, the reconciliation, forecast quality and every note."""
+    columns = {**study.results, **study.baselines}
+    table = Table(title=f"{study.title}: {len(study.folds)} folds, out of sample, after costs")
+    table.add_column("")
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for words, key, form in ROWS:
+        cells = [result.metrics[key] for result in columns.values()]
+        table.add_row(words, *["undefined" if cell is None else form.format(cell) for cell in cells])
+    console.print(table)
+    first, last = study.bars.index[0], study.bars.index[-1]
+    console.print(f"{len(study.bars):,} bars out of sample, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC.")
+    if study.reconciliation:
+        gap = study.reconciliation["max_relative_difference"]
+        console.print(f"The engines agree on every bar and {study.reconciliation['n_orders']} orders to {gap:.1e}.")
+    console.print(f"Forecasts: {_quality(study)}. One configuration was tried.", markup=False)
+    for note in study.notes:
+        console.print(f"note: {note}", markup=False)
+
+
+def _quality(study: Study) -> str:
+    shown = {key: value for key, value in study.forecast.items() if isinstance(value, (int, float))}
+    return ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in shown.items())
