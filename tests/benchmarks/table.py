@@ -1,0 +1,44 @@
+"""Print the ratios of `benchmarks.json` as a table: what was compared, the ratio, the limit, kept or missed.
+
+Every benchmark measures both sides in the same run and leaves `ratio` and `limit` in its
+`extra_info`; seconds are shown for orientation and decide nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def rows(path: Path) -> list[tuple[str, ...]]:
+    """Return name, ratio, limit, verdict and the other facts of each benchmark."""
+    found = []
+    for benchmark in json.loads(path.read_text())["benchmarks"]:
+        facts = dict(benchmark["extra_info"])
+        ratio, limit = facts.pop("ratio", None), facts.pop("limit", None)
+        verdict = "" if ratio is None or limit is None else ("kept" if ratio <= limit else "MISSED")
+        told = "; ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in facts.items())
+        found.append((benchmark["name"].removeprefix("test_"), _short(ratio), _short(limit), verdict, told))
+    return found
+
+
+def _short(value: object) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> int:
+    """Print the table; exit with 1 where a limit was missed."""
+    table = Table("benchmark", "ratio", "limit", "", "measured in the same run", title="Ratios (smaller is better)")
+    found = rows(Path(sys.argv[1]))
+    for row in found:
+        table.add_row(*row)
+    Console(width=160).print(table)
+    return int(any(row[3] == "MISSED" for row in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
