@@ -28,7 +28,7 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     hints = typing.get_type_hints(config_type)
     for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
         _add_flag(parser, field, hints[field.name])
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = _config_first(list(sys.argv[1:] if argv is None else argv))
     _refuse_unknown_flags(parser, argv)
     try:
         values = parser.parse_args(argv)
@@ -36,6 +36,19 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
         raise BarwiseError(_one_line(str(error))) from None
     names = [field.name for field in dataclasses.fields(config_type)]  # type: ignore[arg-type]
     return config_type(**{name: values[name] for name in names})
+
+
+def _config_first(argv: list[str]) -> list[str]:
+    """Move `--config FILE` to the front: later words win, and flags must, wherever they stand."""
+    config: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--config":
+            config += [word, *[next_word for next_word in [next(words, None)] if next_word is not None]]
+        else:
+            (config if word.startswith("--config=") else rest).append(word)
+    return config + rest
 
 
 def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
@@ -68,9 +81,10 @@ def _one_line(message: str) -> str:
 def run_cli(main: Callable[[], None]) -> None:
     """Run `main`; print an expected error as one line and exit with its code; show our warnings once each."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    _show_warnings_plainly(console)
     try:
-        main()
+        with warnings.catch_warnings():
+            _show_warnings_plainly(console)
+            main()
     except BarwiseError as error:
         console.print(f"error: {_one_line(str(error))}", markup=False)
         sys.exit(error.exit_code)

@@ -27,9 +27,21 @@ from strategies.policy import Policy, target_weights
 from strategies.result import BacktestResult
 from strategies.study import Study
 
-LIBRARIES = (
-    "barwise numpy pandas torch lightgbm scikit-learn TA-Lib backtrader vectorbt vectorbt-rust numba joblib pyarrow".split()
-)
+LIBRARIES = [
+    "barwise",
+    "numpy",
+    "pandas",
+    "torch",
+    "lightgbm",
+    "scikit-learn",
+    "TA-Lib",
+    "backtrader",
+    "vectorbt",
+    "vectorbt-rust",
+    "numba",
+    "joblib",
+    "pyarrow",
+]
 
 
 class Progress(Protocol):

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from mlcore.errors import BarwiseError
+from strategies.cli import parse_config, run_cli
+from strategies.config import StudyConfig
+
+
+@dataclass(frozen=True)
+class Small:
+    bars: str = field(metadata={"help": "a file"})
+    days_per_year: float = 365.0
+    expanding: bool = False
+
+
+def parse(*words: str) -> Small:
+    return parse_config(Small, list(words), "a test")
+
+
+def test_flags_become_fields():
+    assert parse("--bars", "x", "--days-per-year", "252", "--expanding") == Small("x", 252.0, True)
+
+
+def test_flags_win_over_the_config_file(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("bars: from_file\ndays_per_year: 252\nexpanding: true\n")
+    assert parse("--config", str(path), "--bars", "flag") == Small("flag", 252.0, True)
+    assert parse("--bars", "flag", "--config", str(path)) == Small("flag", 252.0, True)
+
+
+def test_every_field_of_the_main_job_can_be_in_a_config_file(tmp_path):
+    import json
+
+    config = StudyConfig(bars="b", out="o", model="tcn", lookback=30, sizer_params={"size": 0.5}, expanding=True)
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(config.as_dict()))
+    assert parse_config(StudyConfig, ["--config", str(path)], "") == config
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--bars", "x", "--days-per-yaer", "1"], "Did you mean '--days-per-year'?"),
+        (["--bars", "x", "--days-per-year", "many"], "days-per-year|days_per_year"),
+        ([], "bars"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_flag(words, said):
+    with pytest.raises(BarwiseError, match=said) as error:
+        parse(*words)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_key_in_a_config_file_is_refused(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("bars: b\ndays_per_yaer: 252\n")
+    with pytest.raises(BarwiseError, match="days_per_yaer"):
+        parse("--config", str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("horizon", 0), ("commission", 1.0), ("slippage", -0.1), ("cash", 0.0), ("n_jobs", 0), ("max_gap", -1)],
+)
+def test_a_setting_out_of_range_is_named_with_its_value(name, value):
+    with pytest.raises(BarwiseError, match=f"`{name}` is {value}"):
+        StudyConfig(bars="b", out="o", **{name: value})
+
+
+def test_an_expected_error_costs_one_line_and_its_exit_code(capsys):
+    def fail() -> None:
+        raise BarwiseError("`x` is 1;\n it must be 2.")
+
+    with pytest.raises(SystemExit) as stop:
+        run_cli(fail)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: `x` is 1; it must be 2.\n"
+
+
+def test_an_error_with_an_exit_code_of_its_own_keeps_it(capsys):
+    class Differs(RuntimeError):
+        exit_code = 3
+
+    def fail() -> None:
+        raise Differs("bar 7")
+
+    with pytest.raises(SystemExit) as stop:
+        run_cli(fail)
+    assert stop.value.code == 3
+    assert capsys.readouterr().err == "error: bar 7\n"
+
+
+def test_an_unexpected_error_is_not_hidden():
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        run_cli(fail)
