@@ -1,0 +1,244 @@
+"""From forecasts to target weights: when to hold (`Policy`) and how much (a sizer).
+
+Everything here is known at the close of the bar it stands on; the engines fill it at the next open.
+Three steps, each a pure function of arrays: `held_sides` (which side is held), `held_weights` (how much
+of it), `apply_band` (which changes are worth an order). The two that walk bar by bar are plain Python over
+bytes and floats: 45 and 70 ms for 500,000 bars, where numba would cost 0.6 s to compile before its 1 ms.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+import strategies.sizers  # noqa: F401  (enters the kit's own sizers in the table)
+from mlcore.bars import bar_interval
+from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.plugins import SIZERS
+
+VOLATILITY_WINDOW = 60
+Sizer = Callable[..., pd.Series]
+
+_ENTER_LONG, _ENTER_SHORT, _KEEP_LONG, _KEEP_SHORT = 1, 2, 4, 8
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When to hold. Signals are compared at a bar's close and traded at the next open.
+
+    entry
+        a flat account takes a side when ``|signal| >= entry`` and the signal is not 0; in [0, 1].
+    exit
+        a side is left when ``side * signal < exit``; in [-entry, entry]. Below 0 a position outlives a
+        weak view of the other side; an entry to the other side always reverses.
+    min_hold
+        bars from the close that decided to enter to the first close that may decide to leave. A NaN
+        forecast goes flat at once regardless: gaps are not traded through.
+    band
+        a new target nearer than this to the last ordered one is not ordered; in [0, 2). Going flat, and
+        leaving a side, always are; what is entered next is measured from 0.
+    side
+        ``"both"``, ``"long"`` or ``"short"``: the sides that may be taken.
+    min_confidence
+        least confidence to enter; in [0, 1]. What is held already stays.
+
+    While a position is held against its signal (`min_hold`, or `exit` below 0) its size stays as it was.
+    """
+
+    entry: float = 0.0
+    exit: float = 0.0
+    min_hold: int = 0
+    band: float = 0.0
+    side: Literal["both", "long", "short"] = "both"
+    min_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.entry <= 1:
+            raise BarwiseError(f"`entry` is {self.entry!r}: it must be in [0, 1], like the size of a signal.")
+        if not -self.entry <= self.exit <= self.entry:
+            raise BarwiseError(
+                f"`exit` is {self.exit!r}: it must be in [-entry, entry] = [{-self.entry!r}, {self.entry!r}]. "
+                "Lower `exit` to hold longer, or raise `entry`."
+            )
+        if not isinstance(self.min_hold, (int, np.integer)) or self.min_hold < 0:
+            raise BarwiseError(f"`min_hold` is {self.min_hold!r}: it must be a whole number of bars, 0 or more.")
+        if not 0 <= self.band < 2:
+            raise BarwiseError(f"`band` is {self.band!r}: it must be in [0, 2), a distance between weights.")
+        if self.side not in ("both", "long", "short"):
+            raise BarwiseError(f"`side` is {self.side!r}: it must be 'both', 'long' or 'short'.")
+        if not 0 <= self.min_confidence <= 1:
+            raise BarwiseError(f"`min_confidence` is {self.min_confidence!r}: it must be in [0, 1].")
+
+
+def bars_per_year(index: pd.DatetimeIndex | pd.DataFrame, days_per_year: float) -> float:
+    """Return `days_per_year` x the bars of one trading day, which is taken as 24 hours for bars below a day.
+
+    >>> bars_per_year(pd.date_range("2024", periods=9, freq="1h", tz="UTC"), 365.0)
+    8760.0
+    """
+    return days_per_year * (pd.Timedelta(days=1) / bar_interval(index))
+
+
+def annual_volatility(bars: pd.DataFrame, window: int = VOLATILITY_WINDOW, days_per_year: float = 365.0) -> pd.Series:
+    """Return the deviation of the last `window` log returns of closes, annualised, as a fraction.
+
+    Known at the bar's own close; NaN in the first `window` bars. ``0.2`` is 20% a year: sample deviation x
+    the root of the bars per year, so it has no bar interval in it.
+    """
+    if window < 2:
+        raise BarwiseError(f"`volatility_window` is {window!r}: it must be at least 2 bars.")
+    log_return = np.log(bars["close"]).diff()
+    return log_return.rolling(window).std() * np.sqrt(bars_per_year(bars, days_per_year))
+
+
+def target_weights(
+    forecasts: pd.DataFrame,
+    bars: pd.DataFrame,
+    *,
+    policy: Policy | None = None,
+    sizer: str | Sizer = "fixed",
+    sizer_params: Mapping[str, Any] | None = None,
+    volatility_window: int = VOLATILITY_WINDOW,
+    days_per_year: float = 365.0,
+) -> pd.Series:
+    """Return the target weight at each bar's close, NaN for flat, from the first to the last forecast.
+
+    `bars` may begin before the forecasts, so that volatility is warm. A bar without a forecast, with NaN
+    signal, confidence or size, is flat. Nothing at a bar depends on later bars or forecasts.
+    """
+    policy = policy or Policy()
+    rows = forecast_rows(forecasts, bars)
+    spanned = forecasts.reindex(bars.index[rows])
+    volatility = annual_volatility(bars, volatility_window, days_per_year).iloc[rows]
+    sizes = sizes_of(spanned, volatility, sizer, sizer_params or {})
+    return pd.Series(weights_of(spanned, sizes, policy), index=spanned.index, name="weight")
+
+
+def forecast_rows(forecasts: pd.DataFrame, bars: pd.DataFrame) -> slice:
+    """Return the rows of `bars` from the first forecast to the last; refuse stamps that are no bar's."""
+    for column in ("signal", "confidence"):
+        if column not in forecasts.columns:
+            raise BarwiseError(
+                f"`forecasts` have no column {column!r}: they must hold signal and confidence."
+                f"{did_you_mean(column, map(str, forecasts.columns))}"
+            )
+    at = bars.index.get_indexer(forecasts.index)
+    if not len(at):
+        raise BarwiseError("`forecasts` are empty: there is nothing to trade.")
+    if (at < 0).any():
+        raise BarwiseError(
+            f"`forecasts` have stamp {forecasts.index[at < 0][0]}, which is no bar of `bars` "
+            f"({(at < 0).sum()} such rows): give the bars the forecasts were made from."
+        )
+    if (np.diff(at) <= 0).any():
+        raise BarwiseError("`forecasts` are not in increasing order of their stamps: sort them, one row a bar.")
+    return slice(int(at[0]), int(at[-1]) + 1)
+
+
+def sizes_of(
+    forecasts: pd.DataFrame, volatility: pd.Series, sizer: str | Sizer, params: Mapping[str, Any]
+) -> np.ndarray:
+    """Return ``(N,)`` sizes of a sizer, its word on every bar; refuse unknown parameters and sizes beyond 1."""
+    name = sizer if isinstance(sizer, str) else getattr(sizer, "__name__", "sizer")
+    function: Sizer = SIZERS[sizer] if isinstance(sizer, str) else sizer
+    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for param in params:
+        if param not in known:
+            raise BarwiseError(
+                f"`sizer_params` names {param!r}, which sizer {name!r} does not take."
+                f"{did_you_mean(param, known)} It takes: {', '.join(known) or 'nothing'}."
+            )
+    sizes = np.asarray(function(forecasts, volatility, **params), dtype=np.float64)
+    if sizes.shape != (len(forecasts),) or (np.abs(sizes) > 1).any():
+        worst = np.nanmax(np.abs(sizes), initial=0.0)
+        raise BarwiseError(
+            f"`sizer` {name!r} gave {sizes.shape} sizes up to {worst}: it must give one in [-1, 1] for each of "
+            f"{len(forecasts)} forecasts."
+        )
+    return sizes
+
+
+def weights_of(forecasts: pd.DataFrame, sizes: np.ndarray, policy: Policy) -> np.ndarray:
+    """Return ``(N,)`` target weights, NaN for flat: sides, then sizes, then the band."""
+    signal = forecasts["signal"].to_numpy(np.float64)
+    confidence = forecasts["confidence"].to_numpy(np.float64)
+    sides = held_sides(signal, np.where(np.isnan(sizes), np.nan, confidence), policy)
+    weights = apply_band(held_weights(sides, signal, sizes), policy.band)
+    return np.where(weights == 0, np.nan, weights)
+
+
+def held_sides(signal: np.ndarray, confidence: np.ndarray, policy: Policy) -> np.ndarray:
+    """Return the side held at each bar's close, ``(N,)`` int8 of -1, 0, 1; NaN in either input is flat."""
+    sure = confidence >= policy.min_confidence
+    long = sure & (signal >= policy.entry) & (signal > 0) & (policy.side != "short")
+    short = sure & (-signal >= policy.entry) & (signal < 0) & (policy.side != "long")
+    codes = _ENTER_LONG * long + _ENTER_SHORT * short
+    codes += _KEEP_LONG * (signal >= policy.exit) + _KEEP_SHORT * (-signal >= policy.exit)
+    codes[np.isnan(signal) | np.isnan(confidence)] = 0
+    known = ~(np.isnan(signal) | np.isnan(confidence))
+    return _walk_sides(codes.astype(np.uint8), known, policy.min_hold)
+
+
+def _walk_sides(codes: np.ndarray, known: np.ndarray, min_hold: int) -> np.ndarray:
+    sides = np.zeros(len(codes), np.int8)
+    side, age = 0, 0
+    for row, (code, speaks) in enumerate(zip(codes.tobytes(), known.tolist(), strict=True)):
+        age += 1
+        before = side
+        if not speaks:
+            side = 0
+        elif side == 0 or age >= min_hold:
+            if code & _ENTER_LONG:
+                side = 1
+            elif code & _ENTER_SHORT:
+                side = -1
+            elif side and not code & (_KEEP_LONG if side == 1 else _KEEP_SHORT):
+                side = 0
+        if side != before:
+            age = 0
+        if side:
+            sides[row] = side
+    return sides
+
+
+def held_weights(sides: np.ndarray, signal: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return side x size, ``(N,)``, 0 for flat; where the signal does not back the side, the size before stays."""
+    backed = sides * np.nan_to_num(signal) > 0
+    last_backed = np.maximum.accumulate(np.where(backed, np.arange(len(sides)), 0))
+    # A position begins on a backed bar, so a row held now never looks back into the position before it.
+    return np.where(sides == 0, 0.0, sides * np.abs(sizes[last_backed]))
+
+
+def apply_band(weights: np.ndarray, band: float) -> np.ndarray:
+    """Return ``(N,)`` last ordered targets: a change nearer than `band` keeps the one before.
+
+    >>> apply_band(np.array([0.50, 0.52, 0.61, -0.04, -0.2, 0.0]), 0.1).tolist()
+    [0.5, 0.5, 0.61, 0.0, -0.2, 0.0]
+    """
+    if band == 0:
+        return weights
+    ordered, last = [], 0.0
+    for weight in weights.tolist():
+        if weight * last <= 0:
+            last = 0.0
+        if weight and abs(weight - last) >= band:
+            last = weight
+        ordered.append(last)
+    return np.array(ordered, dtype=np.float64)
+
+
+def order_weights(weights: pd.Series) -> pd.Series:
+    """Return the new target where it differs from the last one (flat is 0.0), NaN where there is no order.
+
+    Both engines take their orders from here: what drifts between two orders is not rebalanced.
+
+    >>> order_weights(pd.Series([np.nan, 0.5, 0.5, -0.5, np.nan])).tolist()
+    [nan, 0.5, nan, -0.5, 0.0]
+    """
+    targets = weights.fillna(0.0)
+    return targets.where(targets != targets.shift(fill_value=0.0))
