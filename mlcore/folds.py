@@ -1,0 +1,247 @@
+"""Walk-forward folds: which rows a model is fitted on, and which bars it then forecasts.
+
+The law: a model that goes live for row `t` was fitted on rows whose label ENDED before bar `t`, less the
+latency. The purge follows from the labels' ends; nobody types it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.tseries.offsets import BaseOffset
+
+from mlcore.errors import BarwiseError
+
+Length = int | pd.Timedelta | BaseOffset
+_CALENDAR = re.compile(r"(\d+)\s*(mo|months?|y|years?)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One pair of train rows and test rows.
+
+    number
+        0, 1, 2, ... in time.
+    train, test
+        int64 rows of the bars, increasing. `test` holds every bar of its block, also those not to be traded.
+    trained_through
+        Row of the last bar that any training label touched; always before ``test[0]``.
+    opened
+        When the test block begins: the calendar's boundary for durations, else the stamp of ``test[0]``.
+    """
+
+    number: int
+    train: np.ndarray
+    test: np.ndarray
+    trained_through: int
+    opened: pd.Timestamp
+
+
+@dataclass(frozen=True)
+class WalkForward:
+    """Train on the past, test on the next block, move on.
+
+    Parameters
+    ----------
+    train : rows to train on (int), or a duration (``"60D"``, ``"3 months"``, Timedelta, DateOffset).
+    test : length of one test block, likewise.
+    expanding : train on everything from the first row on instead of a window of fixed length.
+    latency : bars that a fit takes before its model can go live.
+
+    Notes
+    -----
+    With `train` in rows the purge shifts the test and the train keeps its size: it is the newest `train`
+    usable rows whose label has ended. With a duration the tests stay in place and the purge shortens the
+    train. The last test may be short; tests tile time to the last bar.
+
+    With a label that touches ``span`` future bars (the default label: ``horizon + 1``, from the next open
+    to the open `horizon` bars on), exactly ``span + latency`` rows lie between the last train row and the
+    first test row. A label that ends on bar ``e`` is taken as known at the close of ``e``, and the model
+    first decides at the close of ``e + 1``: one bar more careful than the tightest legal gap.
+
+    >>> index = pd.date_range("2024-01-01", periods=12, freq="h", tz="UTC")
+    >>> folds = WalkForward(train=4, test=2).split(index, ends=np.arange(12) + 1)  # span 1
+    >>> [(f.train.tolist(), f.test.tolist()) for f in folds][:2]
+    [([0, 1, 2, 3], [5, 6]), ([2, 3, 4, 5], [7, 8])]
+    """
+
+    train: Any  # a Length once made; text is parsed
+    test: Any
+    expanding: bool = False
+    latency: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train", parse_length(self.train, "train"))
+        object.__setattr__(self, "test", parse_length(self.test, "test"))
+        if isinstance(self.latency, bool) or not isinstance(self.latency, int | np.integer) or self.latency < 0:
+            raise BarwiseError(f"`latency` is {self.latency!r}; it is a count of bars, 0 or more.")
+
+    def split(self, index: pd.DatetimeIndex, ends: np.ndarray, rows: np.ndarray | None = None) -> list[Fold]:
+        """Return the folds over N bars.
+
+        Parameters
+        ----------
+        index : ``(N,)`` stamps of the bars.
+        ends : ``(N,)`` row of the last bar each row's label touches (beyond N-1 where it is not in the frame).
+        rows : rows that may be trained on, as a bool mask or as row numbers; default all. The clock starts
+            at the first of them, so a warm-up shortens no fold.
+
+        Raises
+        ------
+        BarwiseError
+            Fewer bars than one fold needs, or a hole in the bars as long as the train window.
+        """
+        ends = _checked_ends(ends, len(index))
+        usable = np.arange(len(index)) if rows is None else _row_numbers(rows)
+        free = ends[usable] + self.latency + 1  # first test row that may use this train row
+        purge = int((ends - np.arange(len(index))).max(initial=0)) + self.latency
+        first = self._first_test_row(index, usable, free, purge)
+        folds: list[Fold] = []
+        for start, stop, opened in self._blocks(index, usable, first):
+            legal = usable[free <= start]
+            train = self._window(index, legal, opened)
+            if not train.size:
+                raise self._no_train_rows(index, start, opened, purge)
+            test = np.arange(start, stop, dtype=np.int64)
+            folds.append(Fold(len(folds), train, test, int(ends[train].max()), opened))
+        return folds
+
+    def _first_test_row(self, index: pd.DatetimeIndex, usable: np.ndarray, free: np.ndarray, purge: int) -> int:
+        n = len(index)
+        if isinstance(self.train, int):
+            row = int(np.sort(free)[self.train - 1]) if len(free) >= self.train else n
+            if row >= n:
+                raise BarwiseError(
+                    f"`train` of {self.train} rows, a purge of {purge} and one test row need "
+                    f"{self.train + purge + 1} bars; there are {n}, of which {len(usable)} can be trained on. "
+                    "Bring more bars or shorten `train`."
+                )
+            return row
+        if not len(usable) or index[usable[0]] + self.train > index[-1]:
+            spans = index[-1] - index[usable[0]] if len(usable) else pd.Timedelta(0)
+            raise BarwiseError(
+                f"`train` of {_told(self.train)} and one test bar need more time than the {_told(spans)} that the "
+                f"{n} bars span ({len(usable)} of them can be trained on). Bring more bars or shorten `train`."
+            )
+        return int(index.searchsorted(index[usable[0]] + self.train))
+
+    def _blocks(
+        self, index: pd.DatetimeIndex, usable: np.ndarray, first: int
+    ) -> Iterator[tuple[int, int, pd.Timestamp]]:
+        """Yield (first row, row after the last, opening time) of each test block that holds a bar."""
+        n = len(index)
+        if isinstance(self.test, int):
+            for start in range(first, n, self.test):
+                yield start, min(start + self.test, n), index[start]
+            return
+        zero = index[first] if isinstance(self.train, int) else index[usable[0]] + self.train
+        step, opened = 0, zero
+        while opened <= index[-1]:
+            step += 1
+            closed = zero + step * self.test  # from the first day, so that months do not drift
+            start, stop = index.searchsorted(opened), index.searchsorted(closed)
+            if stop > start:
+                yield int(start), int(stop), opened
+            opened = closed
+
+    def _window(self, index: pd.DatetimeIndex, legal: np.ndarray, opened: pd.Timestamp) -> np.ndarray:
+        if self.expanding:
+            return legal
+        if isinstance(self.train, int):
+            return legal[-self.train :]
+        return legal[index[legal] >= opened - self.train]
+
+    def _no_train_rows(self, index: pd.DatetimeIndex, start: int, opened: pd.Timestamp, purge: int) -> BarwiseError:
+        inside = start if isinstance(self.train, int) else start - int(index.searchsorted(opened - self.train))
+        return BarwiseError(
+            f"`train` of {_told(self.train)} leaves no training row before the test from {index[start]}: the window "
+            f"holds {inside} bars and the purge takes {purge} bars. Lengthen `train`, or use `expanding`."
+        )
+
+
+def parse_length(value: object, name: str) -> Length:
+    """Read a length of time: a count of bars (``500``, ``"500"``) or a duration.
+
+    Durations are Timedelta, DateOffset, or text: ``"60D"``, ``"12h"``, ``"3 months"``, ``"1y"``.
+
+    >>> parse_length("60D", "train"), parse_length("500", "train")
+    (Timedelta('60 days 00:00:00'), 500)
+    """
+    length = _read_length(value)
+    stamp = pd.Timestamp("2024-01-01")
+    if length is None or (length <= 0 if isinstance(length, int) else not stamp + length > stamp):
+        raise BarwiseError(
+            f"`{name}` is {value!r}; it is a count of bars (500) or a duration ('60D', '12h', '3 months') above zero."
+        )
+    return length
+
+
+def _read_length(value: object) -> Length | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, BaseOffset):
+        return value
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str):
+        if re.fullmatch(r"-?\d+", text):
+            return int(text)
+        if found := _CALENDAR.fullmatch(text):
+            count, months = int(found[1]), found[2].lower().startswith("m")
+            return pd.DateOffset(months=count) if months else pd.DateOffset(years=count)
+    if not isinstance(text, str | pd.Timedelta | np.timedelta64) and not hasattr(text, "total_seconds"):
+        return None
+    try:
+        return None if pd.isna(delta := pd.Timedelta(text)) else delta  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def newest_split(rows: np.ndarray, ends: np.ndarray, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """Split training rows for early stopping: ``(train, validation)``, purged like the outer split.
+
+    The validation rows are the newest `share` of `rows`; of the others those are kept whose label ended
+    before the first validation row.
+    """
+    if not 0 < share < 1:
+        raise BarwiseError(f"`share` is {share}; the validation share lies between 0 and 1.")
+    rows = np.asarray(rows, dtype=np.int64)
+    n_validation = max(1, round(share * len(rows)))
+    older, validation = rows[:-n_validation], rows[-n_validation:]
+    train = older[ends[older] < validation[0]] if len(older) else older
+    if not len(train):
+        raise BarwiseError(
+            f"`share` {share} of {len(rows)} rows leaves no row whose label ends before the validation rows begin. "
+            "Bring more training rows or a shorter horizon."
+        )
+    return train, validation
+
+
+def _checked_ends(ends: np.ndarray, n: int) -> np.ndarray:
+    ends = np.asarray(ends, dtype=np.int64)
+    if ends.shape != (n,):
+        raise BarwiseError(f"`ends` has shape {ends.shape}; it needs one row number for each of the {n} bars.")
+    if (early := np.flatnonzero(ends < np.arange(n))).size:
+        raise BarwiseError(
+            f"`ends` says row {early[0]} ends on bar {ends[early[0]]}; a label never ends before its row."
+        )
+    return ends
+
+
+def _row_numbers(rows: np.ndarray) -> np.ndarray:
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows.astype(np.int64))
+
+
+def _told(length: object) -> str:
+    if isinstance(length, int):
+        return f"{length} rows"
+    if isinstance(length, BaseOffset):
+        return str(length).strip("<>")
+    return str(length)

@@ -1,0 +1,118 @@
+"""Labels: by hand, against what they may touch, and against their own class edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlcore.errors import BarwiseError
+from mlcore.labels import direction, five_class, forward_return
+from mlcore.plugins import LABELS
+
+OPEN = [100.0, 101.0, 104.0, 103.0, 100.0, 98.0, 105.0, 107.0]
+CLOSE = [101.0, 103.0, 105.0, 102.0, 99.0, 100.0, 106.0, 108.0]
+
+
+def hand_bars(opened=OPEN, close=CLOSE) -> pd.DataFrame:
+    stamps = pd.date_range("2024-01-01", periods=len(opened), freq="1h", tz="UTC", name="timestamp")
+    return pd.DataFrame({"open": opened, "close": close}, index=stamps)
+
+
+def test_the_default_return_runs_from_the_next_open():
+    label = forward_return(hand_bars(), horizon=2)
+    np.testing.assert_allclose(label.values[:5], np.log([103 / 101, 100 / 104, 98 / 103, 105 / 100, 107 / 98]))
+    assert np.isnan(label.values[5:]).all()
+    assert label.span == 3
+    np.testing.assert_array_equal(label.ends, np.arange(8) + 3)
+    assert label.task.outputs == ("expected_return",)
+
+
+def test_close_to_close_has_to_be_asked_for():
+    label = forward_return(hand_bars(), horizon=2, entry="close")
+    np.testing.assert_allclose(label.values[:6], np.log(np.array(CLOSE[2:]) / np.array(CLOSE[:6])))
+    assert label.span == 2
+    assert np.isnan(label.values[6:]).all()
+
+
+def test_direction_has_three_classes_and_two_at_threshold_zero():
+    three = direction(hand_bars(), horizon=2, threshold=0.03)
+    np.testing.assert_array_equal(three.values[:5], [1, 0, 0, 2, 2])
+    assert three.task.outputs == ("p_down", "p_flat", "p_up")
+    assert three.task.scores == (-1, 0, 1)
+    two = direction(hand_bars(), horizon=2, threshold=0)
+    np.testing.assert_array_equal(two.values[:5], [1, 0, 0, 1, 1])
+    assert two.task.outputs == ("p_down", "p_up")
+    assert two.task.scores == (-1, 1)
+
+
+def test_five_classes():
+    label = five_class(hand_bars(), horizon=2, edges=(0.03, 0.045))
+    np.testing.assert_array_equal(label.values[:5], [2, 1, 0, 4, 4])
+    assert label.task.scores == (-1, -0.5, 0, 0.5, 1)
+    assert len(label.task.outputs) == 5
+
+
+def test_a_flat_price_is_flat_and_at_threshold_zero_down():
+    bars = hand_bars([5.0] * 6, [5.0] * 6)
+    np.testing.assert_array_equal(direction(bars, horizon=1).values[:4], 1)
+    np.testing.assert_array_equal(direction(bars, horizon=1, threshold=0).values[:4], 0)
+
+
+def test_a_return_on_the_edge_is_nearer_to_flat():
+    edge = float(np.log(103.0 / 100.0))
+    bars = hand_bars([1.0, 100.0, 103.0, 100.0, 1.0], [1.0] * 5)
+    values = direction(bars, horizon=1, threshold=edge).values
+    np.testing.assert_array_equal(values[:2], [1, 1])
+
+
+@pytest.mark.parametrize("name", ["return", "direction", "five_class"])
+@pytest.mark.parametrize("entry", ["next_open", "close"])
+@settings(max_examples=30)
+@given(row=st.integers(0, 30), horizon=st.integers(1, 7))
+def test_a_label_touches_no_bar_outside_its_span(name, entry, row, horizon):
+    """Changing bars up to the row, or past the declared end, leaves the label as it was."""
+    rng = np.random.default_rng(row)
+    opened, close = np.exp(rng.normal(0, 0.02, (2, 40)))
+    label = LABELS[name](hand_bars(opened, close), horizon=horizon, entry=entry)
+    end = label.ends[row]
+    assert end == row + label.span
+    outside = np.ones(40, bool)
+    outside[row + (entry == "next_open") : end + 1] = False
+    opened[outside] *= 3
+    close[outside] *= 3
+    changed = LABELS[name](hand_bars(opened, close), horizon=horizon, entry=entry)
+    np.testing.assert_array_equal(changed.values[row], label.values[row])
+    opened[end if end < 40 else 39] *= 5  # and the last bar does count
+    close[end if end < 40 else 39] *= 5
+    if end < 40:
+        assert LABELS[name](hand_bars(opened, close), horizon=horizon, entry=entry).returns[row] != label.returns[row]
+
+
+def test_a_frame_shorter_than_the_span_has_no_label():
+    label = direction(hand_bars(OPEN[:3], CLOSE[:3]))
+    assert np.isnan(label.values).all()
+    assert len(label.values) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"horizon": 0}, "`horizon` is 0"),
+        ({"horizon": 2.5}, "`horizon` is 2.5"),
+        ({"threshold": -0.1}, "`threshold` is -0.1"),
+        ({"threshold": float("nan")}, "`threshold` is nan"),
+        ({"entry": "nextopen"}, "did you mean 'next_open'"),
+    ],
+)
+def test_nonsense_is_refused(arguments, said):
+    with pytest.raises(BarwiseError, match=f"(?i){said}"):
+        direction(hand_bars(), **arguments)
+
+
+@pytest.mark.parametrize("edges", [(0.01,), (0.02, 0.01), (0.0, 0.01), (0.01, 0.02, 0.03)])
+def test_edges_ascend(edges):
+    with pytest.raises(BarwiseError, match="`edges`"):
+        five_class(hand_bars(), edges=edges)
