@@ -1,0 +1,90 @@
+"""A folder of results that is either whole or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlcore.errors import BarwiseError
+
+RESULT_SUFFIXES = frozenset({".parquet", ".json", ".html", ".png", ".csv"})
+
+
+def check_folder(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Return the resolved `path` if a result may be written there; call it before hours of work.
+
+    Refused: a file, a folder that holds anything (unless `overwrite`), and with `overwrite` a folder that holds
+    more than the files of an earlier result: those suffixes only, no folders, so that a slip of the keyboard
+    deletes nothing else.
+    """
+    target = Path(path).expanduser().resolve()
+    if not target.exists():
+        return target
+    if not target.is_dir():
+        raise BarwiseError(f"`out` is {str(path)!r}, which is a file: give a folder to make.")
+    held = sorted(target.iterdir())
+    if held and not overwrite:
+        raise BarwiseError(
+            f"`out` is {str(path)!r}, which already holds {held[0].name!r} ({len(held)} entries): give another folder, "
+            "or `--overwrite` to replace an earlier result."
+        )
+    strange = [entry for entry in held if not entry.is_file() or entry.suffix not in RESULT_SUFFIXES]
+    if strange:
+        raise BarwiseError(
+            f"`out` is {str(path)!r}, which holds {strange[0].name!r}: that is no file of an earlier result, so the "
+            "folder is not overwritten. Give another one."
+        )
+    return target
+
+
+@contextmanager
+def result_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Give a folder beside `path` to write into; it becomes `path` only when the block ends well.
+
+    After an error nothing is left: neither `path`, nor the folder beside it, nor parents made on the way. An
+    earlier result (`overwrite`) stays whole until the new one is.
+    """
+    target = check_folder(path, overwrite=overwrite)
+    made = _make_parents(target.parent)
+    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    beside.chmod(0o777 & ~_umask())
+    try:
+        yield beside
+        _put_in_place(beside, target)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        for parent in made:
+            parent.rmdir()
+        raise
+
+
+def _put_in_place(beside: Path, target: Path) -> None:
+    if not target.exists():
+        beside.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.rename(old / "result")
+    beside.rename(target)
+    shutil.rmtree(old)
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Make `folder` and what it stands in; return what was made, innermost first."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BarwiseError(f"`out` cannot be made in {str(folder)!r}: {error.strerror}.") from None
+    if not os.access(folder, os.W_OK):
+        raise BarwiseError(f"`out` cannot be made in {str(folder)!r}: the folder may not be written to.")
+    return missing
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

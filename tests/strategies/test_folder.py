@@ -1,0 +1,66 @@
+"""A folder of results is whole or not there, and nothing else is ever deleted."""
+
+from pathlib import Path
+
+import pytest
+
+from mlcore.errors import BarwiseError
+from strategies.folder import check_folder, result_folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(entry.relative_to(folder)) for entry in folder.rglob("*"))
+
+
+def test_the_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
+    with result_folder(tmp_path / "a" / "b") as folder:
+        (folder / "result.json").write_text("{}")
+        assert not (tmp_path / "a" / "b").exists()
+    assert names(tmp_path) == ["a", "a/b", "a/b/result.json"]
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o077 == (tmp_path / "a").stat().st_mode & 0o077
+
+
+def test_after_an_error_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="half way"), result_folder(tmp_path / "a" / "b") as folder:
+        (folder / "result.json").write_text("{}")
+        raise RuntimeError("half way")
+    assert names(tmp_path) == []
+
+
+def test_an_earlier_result_is_replaced_only_when_asked_and_only_by_a_whole_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_text("old")
+    with pytest.raises(BarwiseError, match="--overwrite"), result_folder(out):
+        pass
+    with pytest.raises(RuntimeError), result_folder(out, overwrite=True):
+        raise RuntimeError
+    assert (out / "result.json").read_text() == "old"
+    with result_folder(out, overwrite=True) as folder:
+        (folder / "report.html").write_text("new")
+    assert names(tmp_path) == ["out", "out/report.html"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with result_folder(tmp_path / "out") as folder:
+        (folder / "x.json").write_text("{}")
+    assert names(tmp_path) == ["out", "out/x.json"]
+
+
+@pytest.mark.parametrize("strange", ["thesis.docx", "photos/"])
+def test_overwrite_does_not_delete_what_is_no_result(tmp_path: Path, strange: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_text("{}")
+    (out / strange).mkdir() if strange.endswith("/") else (out / strange).write_text("x")
+    with pytest.raises(BarwiseError, match=f"holds '{strange.rstrip('/')}'"):
+        check_folder(out, overwrite=True)
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(BarwiseError, match="which is a file"):
+        check_folder(tmp_path / "out")
+    with pytest.raises(BarwiseError, match="cannot be made"), result_folder(tmp_path / "out" / "b"):
+        pass
