@@ -1,0 +1,120 @@
+"""Bars as a backtrader feed that fills its line buffers in one go."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+
+from mlcore.errors import BarsError
+
+_DAY = 86_400_000_000_000  # nanoseconds
+_EPOCH = 719_163  # 1970-01-01 in backtrader's days since the year 1
+_COLUMNS = ("open", "high", "low", "close", "volume", "openinterest")
+_STEPS = (  # nanoseconds of one unit, from long to short
+    (_DAY, bt.TimeFrame.Days),
+    (60_000_000_000, bt.TimeFrame.Minutes),
+    (1_000_000_000, bt.TimeFrame.Seconds),
+)
+
+
+def stamps_to_numbers(index: pd.DatetimeIndex) -> np.ndarray:
+    """Return ``(N,)`` float64 days since the year 1 in UTC, as `backtrader.date2num` gives them.
+
+    >>> stamps_to_numbers(pd.DatetimeIndex(["2024-01-01 06:00"], tz="UTC")).tolist()
+    [738886.25]
+    """
+    nanoseconds = index.as_unit("ns").asi8
+    days, rest = np.divmod(nanoseconds, _DAY)
+    seconds, below = np.divmod(rest, 1_000_000_000)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    fraction = hours / 24 + minutes / 1440 + seconds % 60 / 86_400 + below // 1000 / 86_400e6
+    return (days + _EPOCH) + fraction
+
+
+class BarsFeed(bt.feed.DataBase):
+    """A feed of bars (see `check_bars`): ``cerebro.adddata(BarsFeed(bars))``.
+
+    Values are those `PandasData` gives, at a twentieth of its time when preloaded: the columns are copied
+    into the line buffers whole. A bar is stamped at its open and known at its close: `next` sees it then.
+    Works in all modes of Cerebro; `timeframe` and `compression` are read from the bars' modal step.
+    Filters, `fromdate`, `todate` and `tzinput` go the slow way, bar by bar.
+    """
+
+    params = (("timeframe", None), ("compression", None))
+
+    # What the broker would read instead of the bar's own prices while a bar is still forming.
+    tick_open = tick_high = tick_low = tick_close = tick_volume = tick_openinterest = tick_last = None
+
+    def __init__(self, bars: pd.DataFrame | None = None) -> None:
+        if bars is not None:
+            self.p.dataname = bars
+        bars = self.p.dataname
+        missing = [name for name in _COLUMNS[:4] if not isinstance(bars, pd.DataFrame) or name not in bars.columns]
+        if missing:
+            raise BarsError(f"`bars` have no column {missing[0]!r}: `BarsFeed` needs open, high, low and close.")
+        timeframe, compression = _timeframe(bars.index)
+        if self.p.timeframe is None:
+            self.p.timeframe, self.p.compression = timeframe, self.p.compression or compression
+        self.p.compression = self.p.compression or 1
+
+    @property
+    def index(self) -> pd.DatetimeIndex:
+        """The stamps of the bars."""
+        return self.p.dataname.index
+
+    def start(self) -> None:
+        super().start()
+        bars = self.p.dataname
+        columns = {name: bars[name].to_numpy(np.float64) for name in _COLUMNS if name in bars.columns}
+        columns["datetime"] = stamps_to_numbers(bars.index)
+        self._values = [columns.get(name) for name in self.getlinealiases()]
+        self._size, self._next_row = len(bars), 0
+        self._plain = not (self.resampling or self.replaying)
+
+    def preload(self) -> None:
+        if self._filters or self.lines.datetime.extension or self._tzinput or self._cuts():
+            super().preload()
+            return
+        for line, values in zip(self.lines, self._values, strict=True):
+            line.array = array.array("d")
+            line.array.frombytes((np.full(self._size, np.nan) if values is None else values).tobytes())
+        self._next_row = self._size
+        self.home()
+
+    def _cuts(self) -> bool:
+        return self.fromdate > float("-inf") or self.todate < float("inf")
+
+    def _load(self) -> bool:
+        if self._next_row >= self._size:
+            return False
+        for line, values in zip(self.lines, self._values, strict=True):
+            if values is not None:
+                line[0] = float(values[self._next_row])
+        self._next_row += 1
+        return True
+
+    # One bar is one tick here: nothing of the seven attributes that backtrader sets for every bar, to
+    # show a bar while it forms, is ever read unless the feed is replayed or resampled.
+    def _tick_nullify(self) -> None:
+        if not self._plain:
+            super()._tick_nullify()
+
+    def _tick_fill(self, force: bool = False) -> None:
+        if not self._plain:
+            super()._tick_fill(force=force)
+
+
+def _timeframe(index: pd.DatetimeIndex) -> tuple[Any, int]:
+    steps = np.diff(index.as_unit("ns").asi8)
+    if not len(steps):
+        return bt.TimeFrame.Days, 1
+    values, counts = np.unique(steps, return_counts=True)
+    step = int(values[counts.argmax()])
+    for length, timeframe in _STEPS:
+        if step >= length and step % length == 0:
+            return timeframe, step // length
+    return bt.TimeFrame.MicroSeconds, max(step // 1000, 1)

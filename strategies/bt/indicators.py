@@ -1,0 +1,97 @@
+"""Forecasts as backtrader lines, looked up by the bar's stamp."""
+
+from __future__ import annotations
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+
+from mlcore.errors import BarwiseError
+from strategies.bt.feed import stamps_to_numbers
+from strategies.orders import refuse_look_ahead
+
+_MILLISECONDS = 86_400_000  # a day's; backtrader's float stamps are good to 10 microseconds
+
+
+class StampRows:
+    """Rows of a table by backtrader's float stamps; -1 where the table has no such stamp."""
+
+    def __init__(self, index: pd.DatetimeIndex) -> None:
+        self._keys = _keys(stamps_to_numbers(index))
+        if len(self._keys) > 1 and (np.diff(self._keys) <= 0).any():
+            raise BarwiseError("`forecasts` or `weights` must have increasing stamps, one row a bar: sort them.")
+        self._rows: dict[int, int] | None = None
+
+    def row(self, number: float) -> int:
+        """Return the row of one stamp."""
+        if self._rows is None:
+            self._rows = {key: row for row, key in enumerate(self._keys.tolist())}
+        return self._rows.get(round(number * _MILLISECONDS), -1)
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Return ``(N,)`` int64 rows of ``(N,)`` stamps."""
+        if not len(self._keys):
+            return np.full(len(numbers), -1)
+        keys = _keys(numbers)
+        rows = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
+        return np.where(self._keys[rows] == keys, rows, -1)
+
+
+def _keys(numbers: np.ndarray) -> np.ndarray:
+    return np.rint(np.nan_to_num(numbers) * _MILLISECONDS).astype(np.int64)
+
+
+class ForecastIndicator(bt.Indicator):
+    """Lines `signal`, `confidence`, `fold` and `retrain` of a forecasts frame; NaN on bars without a forecast.
+
+    ``self.forecast = ForecastIndicator(self.data, forecasts=forecasts)`` in a strategy's ``__init__``;
+    ``self.forecast.signal[0]`` in ``next`` is the forecast of the bar that has just closed, to be traded
+    at the next open. `retrain` is 1.0 on the first bar of each new fold, where a new model went live,
+    NaN elsewhere. No warm-up: the minimum period is 1. Raises `LookAheadError` if any row's model was
+    trained through that row's bar or later.
+    """
+
+    lines = ("signal", "confidence", "fold", "retrain")
+    params = (("forecasts", None),)
+    plotinfo = {"plotname": "forecast", "plotyhlines": [0.0], "plotymargin": 0.15}
+    plotlines = {
+        "signal": {"color": "tab:blue"},
+        "confidence": {"color": "tab:orange", "alpha": 0.7},
+        "fold": {"_plotskip": True},
+        "retrain": {"marker": "v", "color": "tab:red", "markersize": 7.0, "ls": ""},
+    }
+
+    def __init__(self) -> None:
+        forecasts = self.p.forecasts
+        if forecasts is None or "signal" not in forecasts.columns:
+            raise BarwiseError("`forecasts` has no column 'signal': give the frame that `walk_forward` returns.")
+        refuse_look_ahead(forecasts)
+        self._lookup = StampRows(forecasts.index)
+        self._columns = [*forecast_columns(forecasts).values()]
+
+    def _plotlabel(self) -> list[str]:
+        return []  # the default would print the whole frame
+
+    def next(self) -> None:
+        row = self._lookup.row(self.data.datetime[0])
+        for line, values in zip(self.lines, self._columns, strict=True):
+            line[0] = float(values[row])
+
+    def once(self, start: int, end: int) -> None:
+        rows = self._lookup.rows(np.frombuffer(self.data.datetime.array)[start:end])
+        for line, values in zip(self.lines, self._columns, strict=True):
+            np.frombuffer(line.array)[start:end] = values[rows]
+
+
+def forecast_columns(forecasts: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the indicator's lines as ``(N + 1,)`` float64 arrays; the last, row -1, is NaN: no forecast."""
+    missing = np.full(len(forecasts), np.nan)
+    fold = forecasts["fold"].to_numpy(np.float64) if "fold" in forecasts.columns else missing
+    first = np.r_[True, fold[1:] != fold[:-1]][: len(fold)] & ~np.isnan(fold)
+    lines = {
+        "signal": forecasts["signal"].to_numpy(np.float64),
+        "confidence": forecasts["confidence"].to_numpy(np.float64) if "confidence" in forecasts.columns else missing,
+        "fold": fold,
+        "retrain": np.where(first, 1.0, np.nan),
+    }
+    return {name: np.r_[values, np.nan] for name, values in lines.items()}

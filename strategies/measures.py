@@ -1,0 +1,34 @@
+"""The stated convention of the engines' numbers, and what is said where a number is not defined.
+
+Sharpe ratio: equity at the last bar of each UTC day that has a bar; simple returns between those, the
+first from the starting cash; mean / sample deviation x sqrt(days per year); no risk-free rate.
+Drawdown: fall of a bar's equity from the highest so far, the starting cash counted, as a positive fraction.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+# Returns that differ by less than this share of their size are equal but for rounding.
+NO_DEVIATION = 1e-9
+
+
+def sharpe_or_note(engine_value: float | None, daily: np.ndarray, lowest: float) -> tuple[float | None, str]:
+    """Return the engine's own Sharpe ratio where it is defined, else 0.0 or None, and the note that says so.
+
+    `daily` are the engine's daily returns, `lowest` its lowest equity.
+    """
+    if lowest <= 0:
+        return None, "sharpe is not defined: the account fell to zero or below, where returns have no meaning"
+    if len(daily) < 2:
+        return None, f"sharpe is not defined: {len(daily)} daily return(s), it takes two"
+    size = float(np.abs(daily).max())
+    if size == 0:
+        return 0.0, "equity never moves: sharpe and drawdown are 0 by convention"
+    if float(np.std(daily, ddof=1)) <= NO_DEVIATION * size:
+        return None, "sharpe is not defined: all daily returns are equal"
+    if engine_value is None or not math.isfinite(engine_value):
+        return None, f"sharpe is not defined: the engine gave {engine_value!r}"
+    return float(engine_value), ""

@@ -1,0 +1,163 @@
+"""What both engines are given: checked inputs, the targets that become orders, and the dust rule.
+
+Nothing here fills anything: sizes, prices, cash and equity are each engine's own arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mlcore.errors import BarwiseError, LookAheadError
+from mlcore.forecasts import check_forecasts
+from strategies.costs import Costs
+from strategies.policy import order_weights
+
+# Dust. An order is given only where the target weight moved by at least MIN_WEIGHT_CHANGE since the last
+# order, and only for MIN_ORDER_SHARE of the starting cash and MIN_UNITS units or more; leaving a position
+# is never dust. Below this the rounding of floats, and vectorbt's own tolerances (1e-12 units, 1e-9 of
+# the cash), would decide what is traded. The first is ten times the second, so that a ladder of equal
+# steps does not end on the edge of both.
+MIN_WEIGHT_CHANGE = 1e-6
+MIN_ORDER_SHARE = 1e-7
+MIN_UNITS = 1e-11
+# vectorbt takes a smaller account for zero, a smaller shortfall for none, a smaller price for no price.
+MIN_ACCOUNT = 1e-12
+CLIP_TOLERANCE = 1e-9
+MIN_PRICE = 1e-11
+
+PARTIAL = "cash did not pay for the whole order: filled as far as it went, the rest dropped"
+NO_CASH = "there was no cash to pay for any of it"
+BROKE = "the account was at or below zero"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Checked inputs of one run, and the orders both engines are to give.
+
+    targets
+        ``(N,)`` float64: the weight to trade to, decided at this bar's close; NaN where no order is given.
+    """
+
+    bars: pd.DataFrame
+    weights: pd.Series
+    targets: np.ndarray
+    costs: Costs
+    cash: float
+
+
+def make_plan(bars: pd.DataFrame, weights: pd.Series, costs: Costs | None, cash: float) -> Plan:
+    """Check bars, weights and cash; raise `BarwiseError` for what neither engine could trade."""
+    if not (isinstance(cash, (int, float)) and math.isfinite(cash) and cash > 0):
+        raise BarwiseError(f"`cash` is {cash!r}: the account must start with a positive, finite amount.")
+    if not len(bars):
+        raise BarwiseError("`bars` are empty: there is nothing to trade on.")
+    if not weights.index.equals(bars.index):
+        raise BarwiseError(
+            f"`weights` has {len(weights)} rows and `bars` {len(bars)}, or other stamps: give one weight a bar, "
+            "for instance `weights.reindex(bars.index)`."
+        )
+    _check_prices(bars)
+    targets = order_targets(weights)
+    return Plan(bars, weights.astype(np.float64).rename("weight"), targets, costs or Costs(), float(cash))
+
+
+def _check_prices(bars: pd.DataFrame) -> None:
+    for column in ("open", "close"):
+        price = bars[column].to_numpy(np.float64)
+        wrong = ~(np.isfinite(price) & (price > MIN_PRICE))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise BarwiseError(
+                f"`bars` have {column} {price[row]!r} at {bars.index[row]}: a price must be finite and above "
+                f"{MIN_PRICE:g}. Quote the asset in a smaller unit."
+            )
+
+
+def order_targets(weights: pd.Series) -> np.ndarray:
+    """Return the targets that become orders, ``(N,)`` float64, NaN where there is no order.
+
+    A target nearer to 0 than `MIN_WEIGHT_CHANGE` is flat; one nearer than that to the last ordered target
+    is no order. Known at the bar's close, filled at the next open.
+
+    >>> order_targets(pd.Series([np.nan, 0.5, 0.5 + 1e-9, 0.6, 1e-9, np.nan])).tolist()
+    [nan, 0.5, nan, 0.6, 0.0, nan]
+    """
+    wanted = weights.to_numpy(np.float64, na_value=np.nan)
+    wrong = ~(np.isnan(wanted) | (np.abs(wanted) <= 1))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise BarwiseError(
+            f"`weights` is {wanted[row]!r} at {weights.index[row]}: a target weight must be in [-1, 1], NaN for flat."
+        )
+    flat = np.abs(wanted) < MIN_WEIGHT_CHANGE
+    targets = order_weights(pd.Series(np.where(flat, 0.0, wanted), weights.index)).to_numpy(np.float64, copy=True)
+    last = 0.0
+    for row in np.flatnonzero(~np.isnan(targets)).tolist():
+        target = targets[row]
+        if is_dust_change(target, last):
+            targets[row] = np.nan
+        else:
+            last = target
+    return targets
+
+
+def is_dust_change(target: float, last: float) -> bool:
+    """Tell whether a move from the last ordered target is too small to order; leaving a position never is."""
+    return target == last or (target != 0 and abs(target - last) < MIN_WEIGHT_CHANGE)
+
+
+def smallest_units(close: float, cash: float, target: float) -> float:
+    """Return the fewest units an order decided at `close` is given for: 0 to leave a position."""
+    return 0.0 if target == 0 else max(MIN_ORDER_SHARE * cash / close, MIN_UNITS)
+
+
+def refuse_look_ahead(forecasts: pd.DataFrame) -> None:
+    """Raise `LookAheadError` where a forecast's model was trained through its own bar or later."""
+    if "trained_through" not in forecasts.columns:
+        return
+    late = np.asarray(forecasts["trained_through"] >= forecasts.index.to_series(index=forecasts.index))
+    if late.any():
+        row = int(late.argmax())
+        raise LookAheadError(
+            f"`forecasts` row {forecasts.index[row]} comes from a model trained through "
+            f"{forecasts['trained_through'].iloc[row]} ({int(late.sum())} such rows): it must end before the bar. "
+            "Make the forecasts out-of-sample, by `walk_forward`."
+        )
+
+
+def check_forecasts_before(forecasts: pd.DataFrame | None, bars: pd.DataFrame) -> None:
+    """Refuse forecasts that know their own bar, or that do not belong to `bars`; None is nothing to check."""
+    if forecasts is not None:
+        refuse_look_ahead(forecasts)
+        check_forecasts(forecasts, bars)
+
+
+def clip_note(orders: pd.DataFrame) -> str:
+    """Return a sentence on the orders that were not filled whole, or an empty string."""
+    counts = orders["status"].value_counts()
+    partial, rejected = int(counts.get("partial", 0)), int(counts.get("rejected", 0))
+    if not partial + rejected:
+        return ""
+    return f"of {len(orders)} orders {partial} were filled in part and {rejected} rejected: see their `reason`"
+
+
+def orders_table(engine: str, symbol: str, index: pd.DatetimeIndex, rows: list[tuple]) -> pd.DataFrame:
+    """Build the orders table from tuples ``(decided row, fill row, size, price, commission, status, reason)``."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
+    return pd.DataFrame(
+        {
+            "engine": pd.Series([engine] * len(rows), dtype="str"),
+            "symbol": pd.Series([symbol] * len(rows), dtype="str"),
+            "decided": index[np.asarray(columns[0], np.int64)],
+            "timestamp": index[np.asarray(columns[1], np.int64)],
+            "size": np.asarray(columns[2], np.float64),
+            "price": np.asarray(columns[3], np.float64),
+            "commission": np.asarray(columns[4], np.float64),
+            "status": pd.Series(columns[5], dtype="str"),
+            "reason": pd.Series(columns[6], dtype="str"),
+        }
+    )

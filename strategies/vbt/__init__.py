@@ -1,0 +1,1 @@
+"""vectorbt: an indicator, functions from forecasts or weights to `vbt.Portfolio`, the sweep, and the run."""
