@@ -1,0 +1,41 @@
+"""The science of Barwise: bars in, honest forecasts out; no engine is imported here.
+
+The names below load on first use, so `import mlcore` is quick and loads neither torch nor LightGBM.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "BarwiseError": "mlcore.errors",
+    "FEATURES": "mlcore.features",
+    "LABELS": "mlcore.labels",
+    "Label": "mlcore.tasks",
+    "LookAheadError": "mlcore.errors",
+    "MODELS": "mlcore.models",
+    "Task": "mlcore.tasks",
+    "WalkForward": "mlcore.folds",
+    "Windows": "mlcore.windows",
+    "check_bars": "mlcore.bars",
+    "check_forecasts": "mlcore.forecasts",
+    "direction": "mlcore.labels",
+    "feature_table": "mlcore.features",
+    "five_class": "mlcore.labels",
+    "forecast_quality": "mlcore.metrics",
+    "forward_return": "mlcore.labels",
+    "read_bars": "mlcore.bars",
+    "walk_forward": "mlcore.walkforward",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mlcore' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

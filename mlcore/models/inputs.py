@@ -1,0 +1,79 @@
+"""What every model refuses before it fits or predicts, in one place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlcore.errors import BarwiseError
+from mlcore.tasks import Task
+from mlcore.windows import Windows
+
+Validation = tuple[Windows, np.ndarray]
+
+
+def check_fit(windows: Windows, y: np.ndarray, task: Task, *, lookback: int) -> np.ndarray:
+    """Return `y` as ``(N,)`` float64; refuse what no model can learn from.
+
+    Refused: windows of another lookback than the model's, no rows, a length that does not fit, labels that
+    are NaN, inf, no class code of `task`, or all of one class. Features are looked at by `check_finite`.
+    """
+    y = np.array(y, dtype=np.float64)
+    check_windows(windows, lookback=lookback)
+    if y.shape != (len(windows),):
+        raise BarwiseError(f"`y` has shape {y.shape}; it must be ({len(windows)},): one label a window.")
+    if not len(y):
+        raise BarwiseError("`windows` is empty: a model cannot be fitted on no rows. Give it a longer training span.")
+    bad = np.flatnonzero(~np.isfinite(y))
+    if bad.size:
+        raise BarwiseError(f"`y` is {y[bad[0]]} at row {bad[0]}; labels must be finite. Drop the rows without a label.")
+    if task.kind == "classes":
+        _check_classes(y, task)
+    return y
+
+
+def _check_classes(y: np.ndarray, task: Task) -> None:
+    codes = np.unique(y)
+    foreign = codes[(codes != np.round(codes)) | (codes < 0) | (codes >= task.n_outputs)]
+    if foreign.size:
+        raise BarwiseError(f"`y` holds {foreign[0]}; class codes must be whole numbers 0..{task.n_outputs - 1}.")
+    if len(codes) < 2:
+        raise BarwiseError(
+            f"`y` holds one class only ({task.outputs[int(codes[0])]}, {len(y)} rows): there is nothing to tell apart. "
+            "Train on more rows or lower the label's threshold."
+        )
+
+
+def check_windows(windows: Windows, *, lookback: int, n_features: int | None = None) -> None:
+    """Refuse windows of another lookback or another number of features than the model was made for."""
+    if windows.lookback != lookback:
+        raise BarwiseError(
+            f"`windows` hold {windows.lookback} bars and the model's `lookback` is {lookback}; they must be equal."
+        )
+    if n_features is not None and windows.shape[2] != n_features:
+        raise BarwiseError(
+            f"`windows` have {windows.shape[2]} features and the model was fitted on {n_features}; they must be equal."
+        )
+
+
+def check_finite(values: np.ndarray) -> np.ndarray:
+    """Return `values` unless one of them is NaN or inf; the first axis is the window."""
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise BarwiseError(
+            f"`windows` hold NaN or inf, first in window {row}: rows inside the warm-up or past a gap must be left out."
+        )
+    return values
+
+
+def flatten(windows: Windows) -> np.ndarray:
+    """Return every window as one row, ``(N, L * F)``, oldest bar first; refuse NaN and inf."""
+    if windows.lookback == 1:
+        return check_finite(windows.last)
+    return check_finite(windows[:].reshape(len(windows), -1))
+
+
+def spread_over_classes(probabilities: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return ``(N, n_classes)``: the columns of `codes` filled, a class never trained on gets probability 0."""
+    full = np.zeros((len(probabilities), n_classes))
+    full[:, codes] = probabilities
+    return full

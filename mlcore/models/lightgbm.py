@@ -1,0 +1,134 @@
+"""Gradient-boosted trees by LightGBM, with defaults for noisy labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightgbm
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, spread_over_classes
+from mlcore.tasks import Task
+from mlcore.windows import Windows
+
+CHUNK = 65_536  # windows flattened at once when predicting
+
+
+class LightGBM(BaseEstimator):
+    """Boosted trees: classes, returns or quantiles (one booster a quantile, sorted so they cannot cross).
+
+    Small steps, few leaves and many rows in each, because most of a financial label is noise. With `validation`
+    boosting stops after `patience` rounds without a gain and the best round is restored (`best_epoch_`, one a
+    booster); without it `n_estimators` rounds are made. One thread and LightGBM's deterministic mode: the same
+    seed gives the same trees. A class missing from the training rows gets probability 0.
+
+    Parameters
+    ----------
+    lookback : bars a window holds; more than one are laid side by side.
+    n_estimators : rounds at most.
+    learning_rate, num_leaves, min_child_samples, feature_fraction, bagging_fraction, l2 : LightGBM's own.
+    patience : rounds without a better validation loss before stopping.
+    seed : of bagging and feature sampling.
+    """
+
+    def __init__(
+        self,
+        lookback: int = 1,
+        n_estimators: int = 300,
+        learning_rate: float = 0.05,
+        num_leaves: int = 15,
+        min_child_samples: int = 50,
+        feature_fraction: float = 0.7,
+        bagging_fraction: float = 0.8,
+        l2: float = 1.0,
+        patience: int = 20,
+        seed: int = 0,
+    ) -> None:
+        self.lookback = lookback
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.min_child_samples = min_child_samples
+        self.feature_fraction = feature_fraction
+        self.bagging_fraction = bagging_fraction
+        self.l2 = l2
+        self.patience = patience
+        self.seed = seed
+
+    def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> LightGBM:
+        y = check_fit(windows, y, task, lookback=self.lookback)
+        self.task_ = task
+        self.n_features_in_ = windows.shape[2]
+        targets, held_out = self._targets(y, validation)
+        x = flatten(windows).astype(np.float32, copy=False)
+        self.boosters_ = [self._boost(x, targets, held_out, objective) for objective in self._objectives()]
+        self.best_epoch_ = tuple(booster.current_iteration() for booster in self.boosters_)
+        return self
+
+    def _targets(self, y: np.ndarray, validation: Validation | None) -> tuple[np.ndarray, Validation | None]:
+        """Labels as LightGBM wants them: codes without holes, or returns in units of their own deviation."""
+        if self.task_.kind == "classes":
+            self.classes_ = np.unique(y).astype(np.int64)
+            if validation is not None:  # a class that was never trained on has no probability to be judged by
+                known = np.isin(validation[1], self.classes_)
+                validation = validation[0].take(known), np.searchsorted(self.classes_, validation[1][known])
+            return np.searchsorted(self.classes_, y), validation
+        self.center_, self.unit_ = float(np.mean(y)), float(np.std(y)) or 1.0
+        if validation is not None:
+            validation = validation[0], (validation[1] - self.center_) / self.unit_
+        return (y - self.center_) / self.unit_, validation
+
+    def _objectives(self) -> list[dict[str, Any]]:
+        if self.task_.kind == "quantiles":
+            return [{"objective": "quantile", "alpha": q} for q in self.task_.quantiles]
+        if self.task_.kind == "regression":
+            return [{"objective": "regression"}]
+        if len(self.classes_) == 2:
+            return [{"objective": "binary"}]
+        return [{"objective": "multiclass", "num_class": len(self.classes_)}]
+
+    def _boost(
+        self, x: np.ndarray, targets: np.ndarray, held_out: Validation | None, objective: dict[str, Any]
+    ) -> lightgbm.Booster:
+        options = self._options() | objective
+        train = lightgbm.Dataset(x, targets, params=options)
+        if held_out is None or not len(held_out[0]):
+            return lightgbm.train(options, train, self.n_estimators)
+        judge = lightgbm.Dataset(flatten(held_out[0]).astype(np.float32, copy=False), held_out[1], reference=train)
+        stop = lightgbm.early_stopping(self.patience, verbose=False)
+        booster = lightgbm.train(options, train, self.n_estimators, valid_sets=[judge], callbacks=[stop])
+        for _ in range(booster.current_iteration() - booster.best_iteration):
+            booster.rollback_one_iter()  # restored for good: no stored or pickled copy can forget the best round
+        return booster
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": self.min_child_samples,
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": self.bagging_fraction,
+            "bagging_freq": 1,
+            "lambda_l2": self.l2,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbosity": -1,
+        }
+
+    def predict(self, windows: Windows) -> np.ndarray:
+        """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
+        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
+        parts = [self._predict(windows.take(slice(i, i + CHUNK))) for i in range(0, len(windows), CHUNK)]
+        return np.concatenate(parts) if parts else np.empty((0, self.task_.n_outputs))
+
+    def _predict(self, windows: Windows) -> np.ndarray:
+        x = flatten(windows).astype(np.float32, copy=False)
+        raw = [np.asarray(booster.predict(x, num_threads=1), dtype=np.float64) for booster in self.boosters_]
+        if self.task_.kind != "classes":
+            columns = np.stack(raw, axis=1) * self.unit_ + self.center_
+            return np.sort(columns, axis=1) if self.task_.kind == "quantiles" else columns
+        probabilities = np.stack([1.0 - raw[0], raw[0]], axis=1) if raw[0].ndim == 1 else raw[0]
+        return spread_over_classes(probabilities, self.classes_, self.task_.n_outputs)

@@ -1,0 +1,144 @@
+"""One fold of a walk-forward: fit on its past, forecast its block."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.folds import Fold, newest_split
+from mlcore.forecasts import ReturnScale
+from mlcore.scaling import Scaler
+from mlcore.tasks import Task
+from mlcore.windows import Windows
+
+FEWEST_TRAIN_ROWS = 30  # below this a fold forecasts nothing: what it learnt would be chance
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all folds read; plain arrays, so that joblib maps them into the workers instead of copying them."""
+
+    model: Any
+    task: Task
+    table: np.ndarray  # (N, F)
+    columns: tuple[str, ...]
+    values: np.ndarray  # (N,) labels
+    ends: np.ndarray  # (N,)
+    tradable: np.ndarray  # (N,) bool: the window is whole
+    validation: float
+    shuffle_labels: bool
+    seed: int
+
+
+@dataclass
+class Outcome:
+    """What comes back from one fold."""
+
+    number: int
+    raw: np.ndarray  # (n_test, n_outputs), NaN where nothing is forecast
+    scale: ReturnScale | None = None
+    n_validation: int = 0
+    best_epoch: Any = None
+    seconds: float = 0.0
+    failure: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def run_fold(shared: Shared, fold: Fold) -> Outcome:
+    """Fit a fresh model on the fold's training rows and forecast its test block; bad input ends up in `failure`."""
+    started = time.perf_counter()
+    outcome = Outcome(fold.number, np.full((len(fold.test), shared.task.n_outputs), np.nan))
+    with _one_thread(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", BarwiseWarning)
+        try:
+            _fit_and_forecast(shared, fold, outcome)
+        except BarwiseError as error:
+            outcome.failure = str(error)
+    outcome.warnings = tuple(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning))
+    for warning in caught:
+        if not issubclass(warning.category, BarwiseWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome) -> None:
+    lookback = shared.model.lookback
+    train, held_out = newest_split(fold.train, shared.ends, shared.validation)
+    if len(train) < FEWEST_TRAIN_ROWS:
+        raise BarwiseError(f"`train` leaves {len(train)} rows to fit on; at least {FEWEST_TRAIN_ROWS} are needed.")
+    first = int(train[0]) - lookback + 1
+    table = _local_table(shared, train, first, int(fold.test[-1]) + 1)
+    past = table[: int(held_out[-1]) - first + 1]  # the model is handed no row after its last training row
+    y = shared.values[fold.train]
+    if shared.shuffle_labels:
+        y = np.random.default_rng(_fold_seed(shared.seed, fold.number)).permutation(y)
+    y_train, y_held_out = y[np.searchsorted(fold.train, train)], y[len(fold.train) - len(held_out) :]
+    windows = Windows(past, train - first, lookback)
+    judge = Windows(past, held_out - first, lookback)
+    model = _fresh(shared, fold.number).fit(windows, y_train, task=shared.task, validation=(judge, y_held_out))
+    if shared.task.kind != "classes":
+        center = _center(shared.task)
+        outcome.scale = ReturnScale.of(_predict(model, judge, shared.task)[:, center], y_held_out)
+    ready = shared.tradable[fold.test]
+    outcome.raw[ready] = _predict(model, Windows(table, fold.test[ready] - first, lookback), shared.task)
+    outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
+
+
+def _local_table(shared: Shared, train: np.ndarray, first: int, stop: int) -> np.ndarray:
+    """Rows `first` to `stop` as the model wants them; the scaler sees the inner training rows only."""
+    rows = np.array(shared.table[first:stop])  # a copy of our own: the same alignment in every process
+    return Scaler().fit(rows[train - first]).transform(rows) if getattr(shared.model, "scaled", True) else rows
+
+
+def _fresh(shared: Shared, number: int) -> Any:
+    model = clone(shared.model)
+    if "seed" in model.get_params(deep=False):
+        model.set_params(seed=_fold_seed(shared.seed, number))
+    model.feature_names_in_ = shared.columns  # sklearn's name for it; `naive` finds the return by it
+    return model
+
+
+def _fold_seed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)  # 31 bits: what LightGBM takes
+
+
+def _center(task: Task) -> int:
+    return int(np.argmin(np.abs(np.asarray(task.quantiles) - 0.5))) if task.kind == "quantiles" else 0
+
+
+def _predict(model: Any, windows: Windows, task: Task) -> np.ndarray:
+    if not len(windows):
+        return np.empty((0, task.n_outputs))
+    raw = np.asarray(model.predict(windows), dtype=np.float64)
+    if raw.shape != (len(windows), task.n_outputs) or not np.isfinite(raw).all():
+        raise BarwiseError(
+            f"`model` {type(model).__name__} predicted {raw.shape}, {int((~np.isfinite(raw)).sum())} of it NaN "
+            f"or inf; it must be finite and ({len(windows)}, {task.n_outputs})."
+        )
+    return raw
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for BLAS, OpenMP and, where it is loaded, torch: sums in one order, whatever the machine."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else 0
+    with threadpool_limits(1):
+        try:
+            if torch:
+                torch.set_num_threads(1)
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(threads)
