@@ -1,0 +1,116 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+
+from mlcore.errors import BarwiseError, LookAheadError
+from mlcore.forecasts import ReturnScale, check_forecasts, make_forecasts
+from mlcore.tasks import Task
+
+FIVE = Task("classes", ("a", "b", "c", "d", "e"), scores=(-1.0, -0.5, 0.0, 0.5, 1.0))
+NUMBER = Task("regression", ("expected_return",))
+QUANTILES = Task("quantiles", ("q10", "q50", "q90"), quantiles=(0.1, 0.5, 0.9))
+INDEX = pd.date_range("2024-01-01", periods=10, freq="h", tz="UTC", name="timestamp").as_unit("ns")
+BARS = pd.DataFrame({"close": np.arange(10.0)}, INDEX)
+
+
+def made(raw, task, **options):
+    raw = np.atleast_2d(np.asarray(raw, dtype=float))
+    return make_forecasts(raw, task, index=INDEX[5 : 5 + len(raw)], fold=3, trained_through=INDEX[3], **options)
+
+
+def test_classes_signal_is_the_expected_score_and_confidence_the_top_two_gap():
+    row = made([0.1, 0.1, 0.2, 0.5, 0.1], FIVE).iloc[0]
+    assert row["signal"] == pytest.approx(-0.1 - 0.05 + 0.25 + 0.1)
+    assert row["confidence"] == pytest.approx(0.3)
+
+
+def test_columns_types_and_names_are_those_of_the_contract():
+    frame = made([0.1, 0.1, 0.2, 0.5, 0.1], FIVE)
+    assert list(frame) == ["signal", "confidence", "a", "b", "c", "d", "e", "disagreement", "fold", "trained_through"]
+    assert frame.index.name == "timestamp"
+    assert frame["fold"].dtype == np.int64
+    assert str(frame["trained_through"].dtype) == "datetime64[ns, UTC]"
+    assert frame["trained_through"].iloc[0] == INDEX[3]
+    assert frame["disagreement"].isna().all()
+
+
+def test_a_returns_signal_and_confidence_are_measured_by_past_deviations():
+    row = made([0.02], NUMBER, scale=ReturnScale(spread=0.01, residual=0.04)).iloc[0]
+    assert row["signal"] == pytest.approx(np.tanh(2.0))
+    assert row["confidence"] == pytest.approx(2 * norm.cdf(0.5) - 1)
+
+
+def test_quantiles_speak_by_their_median_and_width():
+    width = 0.02 * (norm.ppf(0.9) - norm.ppf(0.1))
+    row = made([0.01 - width / 2, 0.01, 0.01 + width / 2], QUANTILES, scale=ReturnScale(0.01, 9.0)).iloc[0]
+    assert row["signal"] == pytest.approx(np.tanh(1.0))
+    assert row["confidence"] == pytest.approx(2 * norm.cdf(0.5) - 1)
+
+
+def test_no_spread_means_no_signal_and_no_width_means_certainty():
+    frame = made([[0.02], [0.0]], NUMBER, scale=ReturnScale(0.0, 0.0))
+    assert frame["signal"].tolist() == [0.0, 0.0]
+    assert frame["confidence"].tolist() == [1.0, 0.0]
+
+
+def test_predictions_that_are_one_number_have_no_spread_however_they_round():
+    assert ReturnScale.of(np.full(7, 0.1) + np.array([0, 1e-17, 0, 0, 0, 0, 0]), np.zeros(7)).spread == 0.0
+    scale = ReturnScale.of(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
+    assert (scale.spread, scale.residual) == (1.0, pytest.approx(np.sqrt(5.0)))
+
+
+def test_a_row_that_may_not_be_traded_has_no_signal():
+    frame = made([[0.02], [np.nan]], NUMBER, scale=ReturnScale(0.01, 0.04))
+    assert np.isnan(frame["signal"].iloc[1])
+    assert np.isnan(frame["confidence"].iloc[1])
+
+
+def test_returns_without_a_scale_and_wrong_shapes_are_refused():
+    with pytest.raises(BarwiseError, match="`scale` is missing"):
+        made([0.02], NUMBER)
+    with pytest.raises(BarwiseError, match=r"\(1, 2\); it must be \(1, 1\)"):
+        made([0.02, 0.03], NUMBER, scale=ReturnScale(1.0, 1.0))
+
+
+def good(n=4):
+    return made(np.full((n, 1), 0.02), NUMBER, scale=ReturnScale(0.01, 0.04))
+
+
+def test_good_forecasts_pass():
+    check_forecasts(good(), BARS)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_row_trained_through_its_own_bar_or_later_is_refused(late):
+    frame = good()
+    frame.loc[INDEX[7], "trained_through"] = INDEX[7 + late]
+    with pytest.raises(LookAheadError, match=r"row 2, stamped 2024-01-01 07:00:00\+00:00, was trained through"):
+        check_forecasts(frame, BARS)
+    check_forecasts(frame, BARS, in_sample=True)
+
+
+def test_a_signal_whose_training_span_is_unknown_is_refused():
+    frame = good()
+    frame.loc[INDEX[6], "trained_through"] = pd.NaT
+    with pytest.raises(LookAheadError, match="row 1"):
+        check_forecasts(frame, BARS)
+
+
+@pytest.mark.parametrize(("column", "value"), [("signal", 1.01), ("signal", -np.inf), ("confidence", -0.01)])
+def test_values_outside_their_range_are_refused(column, value):
+    frame = good()
+    frame.loc[INDEX[6], column] = value
+    with pytest.raises(BarwiseError, match=f"`{column}` is"):
+        check_forecasts(frame, BARS)
+
+
+def test_frames_that_are_no_forecasts_of_these_bars_are_refused():
+    with pytest.raises(BarwiseError, match="lack trained_through"):
+        check_forecasts(good().drop(columns="trained_through"), BARS)
+    with pytest.raises(BarwiseError, match="row 3 is stamped .* which is no bar"):
+        check_forecasts(good(), BARS.iloc[:8])
+    with pytest.raises(BarwiseError, match="not increasing"):
+        check_forecasts(good().iloc[::-1], BARS)
+    with pytest.raises(BarwiseError, match="UTC stamps"):
+        check_forecasts(good().reset_index(drop=True), BARS)
