@@ -16,7 +16,7 @@ from mlcore.bars import bars_sha256, missing_bars, read_bars
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.features import feature_table
 from mlcore.folds import WalkForward
-from mlcore.metrics import forecast_quality
+from mlcore.forecasts import forecast_quality
 from mlcore.plugins import LABELS, MODELS
 from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun, walk_forward
@@ -131,6 +131,7 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
     baselines = _baselines(protocol, model, run)
     quality = forecast_quality(run.forecasts, protocol.label, bars.index)
+    quality_notes = quality.pop("notes")
     return Study(
         title=f"{config.model} on {config.bars}",
         bars=bars.loc[run.forecasts.index],
@@ -145,7 +146,7 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         versions=versions(),
         seed=config.seed,
         seconds=time.perf_counter() - started,
-        notes=tuple(run.notes),
+        notes=(*run.notes, *quality_notes),
     )
 
 
