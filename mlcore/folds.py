@@ -144,9 +144,9 @@ class WalkForward:
         while opened <= index[-1]:
             step += 1
             closed = zero + step * self.test  # from the first day, so that months do not drift
-            start, stop = index.searchsorted(opened), index.searchsorted(closed)
-            if stop > start:
-                yield int(start), int(stop), opened
+            begin, end = int(index.searchsorted(opened)), int(index.searchsorted(closed))
+            if end > begin:
+                yield begin, end, opened
             opened = closed
 
     def _window(self, index: pd.DatetimeIndex, legal: np.ndarray, opened: pd.Timestamp) -> np.ndarray:

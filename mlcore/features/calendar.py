@@ -1,0 +1,29 @@
+"""The clock, as points on a circle: 23:55 is near 00:00. Known before the bar opens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mlcore.features.recipes import feature
+
+_DAY = 86_400  # seconds
+
+
+@feature
+def time_of_day(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return sine and cosine of the bar's open stamp on the UTC day."""
+    seconds = bars.index.as_unit("s").asi8 % _DAY  # type: ignore[attr-defined]
+    return _on_circle(seconds, _DAY, bars.index)
+
+
+@feature
+def day_of_week(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return sine and cosine of the UTC weekday (Monday 0), constant within a day."""
+    days = bars.index.as_unit("s").asi8 // _DAY  # type: ignore[attr-defined]
+    return _on_circle((days + 3) % 7, 7, bars.index)  # 1 January 1970 was a Thursday
+
+
+def _on_circle(place: np.ndarray, places: int, index: pd.Index) -> pd.DataFrame:
+    angle = 2 * np.pi * np.arange(places) / places  # a table: one sine per place, not one per bar
+    return pd.DataFrame({"sine": np.sin(angle)[place], "cosine": np.cos(angle)[place]}, index=index)
