@@ -1,0 +1,23 @@
+"""The report of one study: one HTML file that opens offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from strategies.report.page import page
+from strategies.report.sections import sections
+from strategies.study import Study
+
+
+def write_report(study: Study, path: str | Path) -> Path:
+    """Write `study` as self-contained HTML: tables, plotly figures and the plotly library, once.
+
+    Lines are drawn from some three thousand rows at most, among them the highest and lowest of every stretch,
+    so that what is on hover is always a true value at a true stamp.
+    """
+    path = Path(path)
+    path.write_text(page(study.title, sections(study)), encoding="utf-8")
+    return path
+
+
+__all__ = ["write_report"]

@@ -1,0 +1,125 @@
+"""Numbers the report needs beyond those a `Study` holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlcore.errors import BarwiseError
+from mlcore.labels import forward_return
+from mlcore.metrics import hit_rate, rank_ic
+from strategies.result import BacktestResult
+from strategies.study import Study
+
+
+def drawdown(equity: pd.Series) -> pd.Series:
+    """Return the fall of equity from its highest so far (the first row is the starting cash), as a positive fraction.
+
+    >>> drawdown(pd.Series([100.0, 120.0, 90.0, 150.0])).tolist()
+    [0.0, 0.0, 0.25, 0.0]
+    """
+    peak = equity.cummax()
+    return (peak - equity) / peak
+
+
+def first_result(study: Study) -> BacktestResult:
+    """Return the engine's result that fold and cost numbers are read from: the first that ran."""
+    return next(iter(study.results.values()))
+
+
+def costs_of(result: BacktestResult) -> dict[str, float | None]:
+    """Return what trading cost and the commission at which nothing would be left, all in account currency.
+
+    traded
+        value of all fills.
+    before_costs
+        profit had the same fills been free: net + commission + slippage (no compounding of what was saved).
+    break_even
+        commission, as a fraction of a fill, at which the same fills would earn nothing after their slippage;
+        None without fills, negative where even free commission loses.
+    """
+    net = float(result.equity.iloc[-1] - result.equity.iloc[0])
+    commission = float(result.metrics["commission_paid"] or 0.0)
+    slippage = float(result.metrics["slippage_paid"] or 0.0)
+    traded = float((result.orders["size"] * result.orders["price"]).abs().sum())
+    return {
+        "before_costs": net + commission + slippage,
+        "commission": commission,
+        "slippage": slippage,
+        "net": net,
+        "traded": traded,
+        "break_even": (net + commission) / traded if traded > 0 else None,
+    }
+
+
+def label_returns(study: Study) -> np.ndarray | None:
+    """Return ``(N,)`` log returns each forecast's trade would have had, or None where the config does not say."""
+    horizon, entry = study.config.get("horizon"), study.config.get("label_entry", "next_open")
+    if horizon is None:
+        return None
+    try:
+        returns = pd.Series(forward_return(study.bars, horizon, entry=entry).returns, index=study.bars.index)
+    except BarwiseError:
+        return None
+    return returns.reindex(study.forecasts.index).to_numpy(np.float64)
+
+
+def fold_rows(study: Study) -> list[dict[str, Any]]:
+    """Return one dict a fold: the fold's own, its forecasts' quality, and what its bars earned.
+
+    ``net_return`` is equity at the close of the fold's last bar over that at the close of the bar before its
+    first (the starting cash for the first fold); ``orders`` counts those decided inside it.
+    """
+    result, returns = first_result(study), label_returns(study)
+    signal = study.forecasts["signal"].to_numpy(np.float64)
+    stamps, equity = study.forecasts.index, result.equity
+    decided = pd.DatetimeIndex(result.orders["decided"])
+    rows = []
+    for number, fold in enumerate(study.folds):
+        start, end = pd.Timestamp(fold["test_start"]), pd.Timestamp(fold["test_end"])
+        inside = slice(stamps.searchsorted(start), stamps.searchsorted(end, side="right"))
+        held = slice(max(equity.index.searchsorted(start) - 1, 0), equity.index.searchsorted(end, side="right"))
+        curve = equity.iloc[held]
+        rows.append(
+            {
+                **fold,
+                "fold": fold.get("fold", number),
+                "orders": int(((decided >= start) & (decided <= end)).sum()),
+                "net_return": float(curve.iloc[-1] / curve.iloc[0] - 1) if len(curve) and curve.iloc[0] > 0 else None,
+                "rank_ic": None if returns is None else rank_ic(signal[inside], returns[inside]),
+                "hit_rate": None if returns is None else hit_rate(signal[inside], returns[inside]),
+            }
+        )
+    return rows
+
+
+def confidence_buckets(study: Study, buckets: int = 10) -> pd.DataFrame | None:
+    """Return hits by confidence: columns ``confidence hit_rate calls low high``, or None where nothing was called.
+
+    Directional calls with a known return, cut into `buckets` of equal count by confidence; `low` and `high` are
+    the Wilson 95% interval of the hit rate, which takes calls for independent (overlapping labels are not).
+    """
+    returns = label_returns(study)
+    if returns is None:
+        return None
+    signal, sure = (study.forecasts[name].to_numpy(np.float64) for name in ("signal", "confidence"))
+    called = np.isfinite(signal) & (signal != 0) & np.isfinite(returns) & np.isfinite(sure)
+    if called.sum() < 2 * buckets or np.ptp(sure[called]) == 0:
+        return None
+    calls = pd.DataFrame({"confidence": sure, "hit": np.sign(signal) == np.sign(returns)})[called]
+    groups = calls.groupby(pd.qcut(calls["confidence"], buckets, duplicates="drop"), observed=True)
+    table = groups.agg(confidence=("confidence", "mean"), hit_rate=("hit", "mean"), calls=("hit", "size"))
+    n, p, z = table["calls"], table["hit_rate"], 1.959964
+    middle, half = (p + z**2 / (2 * n)) / (1 + z**2 / n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return table.assign(low=middle - half / (1 + z**2 / n), high=middle + half / (1 + z**2 / n)).reset_index(drop=True)
+
+
+def luck_of(study: Study) -> tuple[int, float]:
+    """Return days out of sample, and the annual Sharpe ratio within which 95 of 100 rules without skill end.
+
+    1.96 x sqrt(days per year / days): the standard error of a Sharpe ratio near 0 for independent daily returns.
+    """
+    days = int(pd.DatetimeIndex(first_result(study).equity.index).floor("D").nunique())
+    return days, 1.96 * float(np.sqrt(float(study.config.get("days_per_year", 365.0)) / days))

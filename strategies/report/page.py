@@ -1,0 +1,85 @@
+"""The page: one HTML file, one stylesheet, one copy of plotly; tables and figures as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+FIGURE_CONFIG = {"responsive": True, "displayModeBar": False}
+# On a screen that is touched, a finger on a figure must scroll the page, not draw a zoom box.
+TOUCH = (
+    "<script>if(matchMedia('(pointer: coarse)').matches)document.querySelectorAll('.js-plotly-plot')"
+    ".forEach(p=>Plotly.relayout(p,{dragmode:false}))</script>"
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it, as HTML; `anchor` is its name in the page's links."""
+
+    anchor: str
+    heading: str
+    body: str
+
+
+def page(title: str, sections: Sequence[Section]) -> str:
+    """Return the whole HTML document."""
+    first, *rest = sections
+    links = "".join(f'<a href="#{part.anchor}">{escape(part.heading)}</a>' for part in rest)
+    parts = "".join(
+        f'<section id="{part.anchor}"><h2>{escape(part.heading)}</h2>{part.body}</section>' for part in rest
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style><script>{get_plotlyjs()}</script></head>"
+        f"<body><main><header><h1>{escape(title)}</h1>{first.body}<nav>{links}</nav></header>{parts}</main>{TOUCH}</body></html>\n"
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1, tall: bool = False) -> str:
+    """Return a table in a box that scrolls by itself; the first `words` columns are text, the rest numbers.
+
+    Cells are text and are escaped. A `tall` table has a box of limited height with a fixed head.
+    """
+
+    def cells(tag: str, row: Sequence[str]) -> str:
+        kinds = (' class="w"' if at < words else "" for at in range(len(row)))
+        return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    box = "box tall" if tall else "box"
+    whole = f"<table><thead><tr>{cells('th', head)}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="{box}" tabindex="0">{whole}</div>'
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return names and values as a list that needs no width."""
+    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
+    return f'<dl class="facts">{rows}</dl>'
+
+
+def said(text: str, kind: str = "") -> str:
+    """Return a paragraph of plain text; `kind` is a class of the stylesheet (``good``, ``bad``, ``small``)."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def notes(lines: Iterable[str]) -> str:
+    """Return sentences as a list, or nothing."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul class="notes">{items}</ul>' if items else ""
+
+
+def figure(drawn: go.Figure, name: str, caption: str = "") -> str:
+    """Return a figure's HTML; the library itself stands once in the page's head."""
+    inside = drawn.to_html(
+        full_html=False, include_plotlyjs=False, div_id=name, config=FIGURE_CONFIG, default_width="100%"
+    )
+    words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f'<figure aria-label="{escape(name)}">{inside}{words}</figure>'
