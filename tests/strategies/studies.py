@@ -30,6 +30,7 @@ def fake_forecasts(bars: pd.DataFrame, n_folds: int, label: str = "direction", s
     start = pd.Series(bars.index, index=bars.index).groupby(fold).transform("first")
     forecasts["disagreement"], forecasts["fold"] = np.nan, fold.astype(np.int64)
     forecasts["trained_through"] = start - pd.Timedelta(hours=6)
+    forecasts.iloc[::97, 0] = 0.0
     forecasts.iloc[n // 3 : n // 3 + n // 50, :2] = np.nan
     return forecasts
 

@@ -11,11 +11,11 @@ from tests.strategies.studies import fake_study
 
 
 def test_returns_of_the_folds_multiply_to_the_return_of_the_whole() -> None:
-    study = fake_study(1200, n_folds=7)
+    study = fake_study(1200, n_folds=60)
     rows = fold_rows(study)
     equity = study.results["backtrader"].equity
     growth = np.prod([1 + row["net_return"] for row in rows])
-    assert len(rows) == 7
+    assert len(rows) == 60
     assert growth == pytest.approx(equity.iloc[-1] / equity.iloc[0], rel=1e-12)
     assert sum(row["orders"] for row in rows) == len(study.results["backtrader"].orders)
 
