@@ -10,7 +10,7 @@ from typing import Any
 
 _HOMES = {
     "BarwiseError": "mlcore.errors",
-    "FEATURES": "mlcore.features",
+    "FEATURES": "mlcore.features.recipes",
     "LABELS": "mlcore.labels",
     "Label": "mlcore.tasks",
     "LookAheadError": "mlcore.errors",

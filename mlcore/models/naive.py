@@ -38,6 +38,7 @@ class Naive(BaseEstimator):
     """
 
     scaled = False  # the sign of a return is lost when its mean is taken off: the walk-forward hands raw features
+    law_exceptions = {"model_finds_a_planted_signal": "its rules are fixed: it is there to be beaten"}
 
     def __init__(
         self, rule: str = "prior", column: str | int = "close_pct_change", lookback: int = 1, seed: int = 0

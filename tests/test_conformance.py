@@ -1,0 +1,88 @@
+"""Every plugin against every law of its kind. Nothing is listed here: a plugin is tested because it has a name."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+from sklearn.base import clone
+
+import strategies.sizers  # noqa: F401  (enters the sizers)
+from mlcore import checks
+from mlcore.checks.models import LOOKBACK, Case
+from mlcore.features import feature_table
+from mlcore.folds import WalkForward
+from mlcore.labels import direction
+from mlcore.models import MODELS
+from mlcore.plugins import FEATURES, LABELS, SIZERS
+
+TASKS = {task.kind: task for task in checks.TASKS}
+FOLDS = WalkForward(train=250, test=60)
+SMALL_TABLE = ("close_pct_change", "rsi", ("volatility", {"window": 10}), "time_of_day")
+
+
+@functools.cache
+def case_of(name: str, kind: str) -> Case:
+    """One fitted model a task, shared by the checks: they look, they do not touch."""
+    return Case(MODELS[name](), TASKS[kind])
+
+
+def chain_model(name: str) -> Any:
+    """The model as it comes, with a short lookback: these bars are few."""
+    model = clone(MODELS[name]())
+    return model.set_params(lookback=min(model.lookback, LOOKBACK))
+
+
+def excepted(plugin: Any, check: Any) -> bool:
+    return check.__name__ in getattr(plugin, "law_exceptions", {})
+
+
+def check_name(check: Any) -> str:
+    return check.__name__
+
+
+@pytest.mark.parametrize("check", checks.FEATURE_CHECKS, ids=check_name)
+@pytest.mark.parametrize("name", sorted(FEATURES))
+def test_feature(name, check):
+    check(FEATURES[name], checks.sample_bars())
+
+
+@pytest.mark.parametrize("check", checks.LABEL_CHECKS, ids=check_name)
+@pytest.mark.parametrize("name", sorted(LABELS))
+def test_label(name, check):
+    check(LABELS[name], checks.sample_bars())
+
+
+@pytest.mark.parametrize("check", checks.MODEL_CHECKS, ids=check_name)
+@pytest.mark.parametrize("kind", sorted(TASKS))
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_model(name, kind, check):
+    if excepted(MODELS[name], check):
+        pytest.skip(MODELS[name].law_exceptions[check.__name__])
+    check(case_of(name, kind))
+
+
+@pytest.mark.parametrize("check", checks.SIZER_CHECKS, ids=check_name)
+@pytest.mark.parametrize("name", sorted(SIZERS))
+def test_sizer(name, check):
+    check(SIZERS[name])
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_model_in_the_chain(name):
+    checks.forecasts_are_blind_to_later_bars(
+        chain_model(name),
+        checks.sample_bars(420),
+        features=lambda bars: feature_table(bars, SMALL_TABLE),
+        label=functools.partial(direction, horizon=2, threshold=0.005),
+        folds=FOLDS,
+        cuts=(5, 300, 330, 419),
+    )
+
+
+def test_every_table_has_the_plugins_that_the_kit_names():
+    assert {"naive", "linear", "lightgbm", "lstm", "tcn"} <= set(MODELS)
+    assert {"direction", "five_class", "return"} <= set(LABELS)
+    assert {"fixed", "confidence", "volatility_target", "study_rule"} <= set(SIZERS)
+    assert len(FEATURES) >= 20
