@@ -16,7 +16,7 @@ from mlcore.bars import bars_sha256, missing_bars, read_bars
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.features import feature_table
 from mlcore.folds import WalkForward
-from mlcore.forecasts import forecast_quality
+from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS, MODELS
 from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun, walk_forward

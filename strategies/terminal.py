@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from strategies.main_job import Progress
+from strategies.result import BacktestResult
 from strategies.study import Study
 
-ROWS = (
-    ("Sharpe ratio", "sharpe", "{:.2f}"),
-    ("max drawdown", "max_drawdown", "{:.1%}"),
-    ("total return", "total_return", "{:+.1%}"),
-    ("final value", "final_value", "{:,.2f}"),
+COLUMNS = (
+    ("Sharpe", "sharpe", "{:.2f}"),
+    ("drawdown", "max_drawdown", "{:.1%}"),
+    ("return", "total_return", "{:+.1%}"),
     ("orders", "n_orders", "{:,}"),
     ("rejected", "n_rejected", "{:,}"),
-    ("commission", "commission_paid", "{:,.2f}"),
-    ("slippage", "slippage_paid", "{:,.2f}"),
-    ("turnover (x equity)", "turnover", "{:,.1f}"),
+    ("costs", "costs", "{:,.0f}"),
+    ("turnover", "turnover", "{:,.1f}"),
 )
 
 
@@ -43,16 +43,20 @@ def progress_bars(console: Console) -> Iterator[Progress]:
 
 def print_study(study: Study, console: Console) -> None:
     """Print engines beside baselines, the reconciliation, forecast quality and every note."""
-    columns = {**study.results, **study.baselines}
-    table = Table(title=f"{study.title}: {len(study.folds)} folds, out of sample, after costs")
-    table.add_column("")
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
-    for words, key, form in ROWS:
-        cells = [result.metrics[key] for result in columns.values()]
-        table.add_row(words, *["undefined" if cell is None else form.format(cell) for cell in cells])
+    table = Table(
+        title=f"{study.title}: {len(study.folds)} folds, out of sample, after costs", box=SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("", no_wrap=True)
+    for words, _, _ in COLUMNS:
+        table.add_column(words, justify="right")
+    for name, result in (study.results | study.baselines).items():
+        metrics = result.metrics | {"costs": _costs(result)}
+        cells = [(metrics[key], form) for _, key, form in COLUMNS]
+        words = ["undefined" if cell is None else form.format(cell) for cell, form in cells]
+        table.add_row(name.replace("_", " "), *words, end_section=name == list(study.results)[-1])
     console.print(table)
     first, last = study.bars.index[0], study.bars.index[-1]
+    console.print("Costs are commission and slippage, in cash; turnover is in multiples of equity.")
     console.print(f"{len(study.bars):,} bars out of sample, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC.")
     if study.reconciliation:
         gap = study.reconciliation["max_relative_difference"]
@@ -60,6 +64,10 @@ def print_study(study: Study, console: Console) -> None:
     console.print(f"Forecasts: {_quality(study)}. One configuration was tried.", markup=False)
     for note in study.notes:
         console.print(f"note: {note}", markup=False)
+
+
+def _costs(result: BacktestResult) -> float:
+    return (result.metrics["commission_paid"] or 0.0) + (result.metrics["slippage_paid"] or 0.0)
 
 
 def _quality(study: Study) -> str:
