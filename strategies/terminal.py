@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.box import SIMPLE_HEAD
+from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
@@ -20,9 +20,9 @@ COLUMNS = (
     ("drawdown", "max_drawdown", "{:.1%}"),
     ("return", "total_return", "{:+.1%}"),
     ("orders", "n_orders", "{:,}"),
-    ("rejected", "n_rejected", "{:,}"),
+    ("refused", "n_rejected", "{:,}"),
     ("costs", "costs", "{:,.0f}"),
-    ("turnover", "turnover", "{:,.1f}"),
+    ("turnover", "turnover", "{:,.0f}"),
 )
 
 
@@ -43,9 +43,8 @@ def progress_bars(console: Console) -> Iterator[Progress]:
 
 def print_study(study: Study, console: Console) -> None:
     """Print engines beside baselines, the reconciliation, forecast quality and every note."""
-    table = Table(
-        title=f"{study.title}: {len(study.folds)} folds, out of sample, after costs", box=SIMPLE_HEAD, pad_edge=False
-    )
+    title = f"{study.title}: {len(study.folds)} folds, out of sample, after costs"
+    table = Table(title=title, box=HORIZONTALS, padding=0)
     table.add_column("", no_wrap=True)
     for words, _, _ in COLUMNS:
         table.add_column(words, justify="right")
