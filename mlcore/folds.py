@@ -195,6 +195,7 @@ def _read_length(value: object) -> Length | None:
         if found := _CALENDAR.fullmatch(text):
             count, months = int(found[1]), found[2].lower().startswith("m")
             return pd.DateOffset(months=count) if months else pd.DateOffset(years=count)
+        text = re.sub(r"(?<=\d)\s*[dw]\b", lambda unit: unit[0].upper(), text)  # pandas wants 60D, people write 60d
     if not isinstance(text, str | pd.Timedelta | np.timedelta64) and not hasattr(text, "total_seconds"):
         return None
     try:

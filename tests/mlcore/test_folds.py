@@ -211,6 +211,8 @@ def test_a_hole_longer_than_the_train_window_is_named():
         ("500", 500),
         (np.int64(7), 7),
         ("60D", pd.Timedelta(days=60)),
+        ("60d", pd.Timedelta(days=60)),
+        ("2 w", pd.Timedelta(weeks=2)),
         ("8h", pd.Timedelta(hours=8)),
         ("3 months", pd.DateOffset(months=3)),
         ("1y", pd.DateOffset(years=1)),

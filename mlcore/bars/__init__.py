@@ -1,0 +1,22 @@
+"""Bars: read, checked, and joined by when they were known."""
+
+from mlcore.bars.check import check_bars
+from mlcore.bars.clock import bar_interval, missing_bars
+from mlcore.bars.identity import bars_sha256
+from mlcore.bars.known import join_known, known_at, resample
+from mlcore.bars.oddities import spikes
+from mlcore.bars.read import read_bars
+from mlcore.bars.rules import REPAIRS
+
+__all__ = [
+    "REPAIRS",
+    "bar_interval",
+    "bars_sha256",
+    "check_bars",
+    "join_known",
+    "known_at",
+    "missing_bars",
+    "read_bars",
+    "resample",
+    "spikes",
+]

@@ -1,0 +1,87 @@
+"""Other clocks, joined by when they were known: a 1h bar stamped 10:00 is known at 11:00."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+
+from mlcore.bars.clock import bar_interval
+from mlcore.errors import BarsError, BarwiseError
+
+_SUMMED = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+_FIRST_MONDAY = pd.Timestamp("1970-01-05", tz="UTC")  # so that weeks start on Mondays
+
+
+def resample(
+    bars: pd.DataFrame, interval: str | pd.Timedelta, *, incomplete: Literal["drop", "flag"] = "drop"
+) -> pd.DataFrame:
+    """Return longer bars, stamped at their open like all bars; each is known one `interval` after its stamp.
+
+    Open first, high max, low min, close last, volumes and trades summed, other extras their last value. A
+    stretch without bars gives none.
+
+    Parameters
+    ----------
+    interval : length of the new bars, a multiple of the old.
+    incomplete : the first or last bar may lack its beginning or end: ``"drop"`` leaves it out, ``"flag"`` keeps
+        it and adds a bool column `complete`.
+    """
+    longer = pd.Timedelta(interval)
+    step = bar_interval(bars)
+    if longer < step or longer.value % step.value:
+        raise BarwiseError(f"`interval` is {longer}; it must be a multiple of the bars' own {step}.")
+    if incomplete not in ("drop", "flag"):
+        raise BarwiseError(f"`incomplete` is {incomplete!r}; known: drop, flag.")
+    how = {"open": "first", "high": "max", "low": "min", "close": "last"}
+    how |= {name: "sum" if name in _SUMMED else "last" for name in bars.columns if name not in how}
+    groups = bars.resample(longer, closed="left", label="left", origin=_FIRST_MONDAY)
+    made = groups.agg(how)[list(bars.columns)].loc[(groups.size() > 0).to_numpy()]
+    complete = pd.Series(True, index=made.index)
+    complete.iloc[0] = bars.index[0] == made.index[0]
+    complete.iloc[-1] &= bars.index[-1] + step >= made.index[-1] + longer
+    made = made.assign(complete=complete) if incomplete == "flag" else made[complete]
+    return made.rename_axis("timestamp")
+
+
+def known_at(bars: pd.DataFrame, interval: str | pd.Timedelta | None = None) -> pd.DatetimeIndex:
+    """Return when each row is known: its open stamp plus the interval (default: the usual step).
+
+    For values stamped by the day they describe (sentiment, on-chain) give the delay until they are out.
+    """
+    length = bar_interval(bars) if interval is None else pd.Timedelta(interval)
+    if length < pd.Timedelta(0):
+        raise BarwiseError(f"`interval` is {length}; nothing is known before its stamp.")
+    return pd.DatetimeIndex(bars.index + length, name="known_at")
+
+
+def join_known(
+    bars: pd.DataFrame,
+    other: pd.DataFrame,
+    *,
+    interval: str | pd.Timedelta | None = None,
+    max_age: str | pd.Timedelta | None = None,
+    prefix: str = "",
+) -> pd.DataFrame:
+    """Return `bars` with the columns of `other` as they were known at the close of each bar.
+
+    The row of `other` beside bar `t` is the newest one whose `known_at` is at or before the close of `t`: the
+    stamp of `t` plus the bars' interval. NaN before the first. Never joined by stamp.
+
+    Parameters
+    ----------
+    other : increasing open stamps, UTC; another interval, coin, or source.
+    interval : when a row of `other` is known, after its stamp (default: its usual step).
+    max_age : a row known longer ago than this gives NaN (default: never too old).
+    prefix : put before the names of the joined columns.
+    """
+    if not other.index.is_monotonic_increasing or other.index.has_duplicates:
+        raise BarsError("`other` must have increasing, unique stamps; sort it first.")
+    joined = other.add_prefix(prefix)
+    if clash := [name for name in joined.columns if name in bars.columns]:
+        raise BarwiseError(f"`other` and `bars` both have the column {clash[0]!r}; give a `prefix`.")
+    right = joined.set_axis(known_at(other, interval).as_unit("ns"), axis=0)
+    closes = pd.DataFrame(index=known_at(bars).as_unit("ns"))
+    age = None if max_age is None else pd.Timedelta(max_age)
+    found = pd.merge_asof(closes, right, left_index=True, right_index=True, direction="backward", tolerance=age)
+    return pd.concat([bars, found.set_axis(bars.index, axis=0)], axis=1)

@@ -1,0 +1,127 @@
+"""Other clocks: nothing is joined before it was known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlcore.bars import join_known, known_at, resample
+from mlcore.errors import BarsError, BarwiseError
+from tests.conftest import random_bars
+
+
+def quarter_hours(n: int = 96, start: str = "2024-01-01 00:00") -> pd.DataFrame:
+    made = random_bars(n, interval="15min")
+    return made.set_axis(pd.date_range(start, periods=n, freq="15min", tz="UTC", name="timestamp"), axis=0)
+
+
+def test_a_long_bar_is_its_parts():
+    bars = quarter_hours()
+    hours = resample(bars, "1h")
+    assert len(hours) == 24
+    part = bars.iloc[4:8]
+    wanted = [part["open"].iloc[0], part["high"].max(), part["low"].min(), part["close"].iloc[-1], part["volume"].sum()]
+    np.testing.assert_allclose(hours.iloc[1], wanted)
+    assert hours.index[1] == part.index[0]
+    assert hours.index.name == "timestamp"
+
+
+def test_unfinished_bars_at_the_ends_are_dropped_or_flagged():
+    bars = quarter_hours().iloc[1:-1]
+    assert len(resample(bars, "1h")) == 22
+    flagged = resample(bars, "1h", incomplete="flag")
+    np.testing.assert_array_equal(np.flatnonzero(~flagged["complete"]), [0, 23])
+    assert len(resample(bars.iloc[:2], "1h")) == 0
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 95))
+def test_later_bars_do_not_change_a_finished_long_bar(cut):
+    bars = quarter_hours()
+    if cut < 2:
+        return
+    made = resample(bars.iloc[:cut], "1h")
+    pd.testing.assert_frame_equal(made, resample(bars, "1h").iloc[: len(made)], check_freq=False)
+
+
+def test_holes_stay_holes_and_weeks_start_on_monday():
+    assert len(resample(quarter_hours().drop(quarter_hours().index[8:16]), "1h")) == 22
+    days = random_bars(30, interval="1D")
+    assert (resample(days, "7D").index.day_of_week == 0).all()
+
+
+def test_extras_are_summed_or_last():
+    bars = quarter_hours(4).assign(trades=[1, 2, 3, 4], funding_rate=[0.1, 0.2, 0.3, 0.4])
+    hour = resample(bars, "1h").iloc[0]
+    assert hour["trades"] == 10
+    assert hour["funding_rate"] == 0.4
+
+
+@pytest.mark.parametrize("wrong", ["5min", "20min"])
+def test_an_interval_that_does_not_fit_is_refused(wrong):
+    with pytest.raises(BarwiseError, match="multiple of the bars' own 0 days 00:15:00"):
+        resample(quarter_hours(), wrong)
+
+
+def test_an_hour_stamped_ten_is_known_at_eleven():
+    bars = quarter_hours()
+    hours = resample(bars, "1h")
+    assert known_at(hours)[10] == pd.Timestamp("2024-01-01 11:00", tz="UTC")
+    joined = join_known(bars, hours, prefix="hour_")
+    close = joined["hour_close"]
+    # The bar stamped 10:45 closes at 11:00, when the hour stamped 10:00 is done; the one before it is not so late.
+    assert close.loc["2024-01-01 10:45"].item() == hours["close"].loc["2024-01-01 10:00"]
+    assert close.loc["2024-01-01 10:30"].item() == hours["close"].loc["2024-01-01 09:00"]
+    assert close.iloc[:3].isna().all()
+
+
+@settings(max_examples=30)
+@given(st.integers(4, 95))
+def test_nothing_is_joined_before_it_was_known(row):
+    """Changing every bar after `row`, the long bars made from them included, changes nothing joined up to `row`.
+
+    A join by stamp, or of a frame shifted by one bar, fails here.
+    """
+    bars = quarter_hours()
+    changed = bars.copy()
+    changed.iloc[row + 1 :] *= 3
+    made = join_known(bars, resample(bars, "1h"), prefix="hour_").iloc[: row + 1]
+    again = join_known(changed, resample(changed, "1h"), prefix="hour_").iloc[: row + 1]
+    pd.testing.assert_frame_equal(made, again)
+    by_stamp = [f.join(resample(f, "1h"), suffixes=("", "_hour")).ffill().iloc[: row + 1] for f in (bars, changed)]
+    if row % 4 != 3:  # negative control: joining by stamp sees the hour before it is over
+        assert not by_stamp[0].equals(by_stamp[1])
+
+
+def test_a_shifted_frame_is_told_from_the_right_one():
+    bars = quarter_hours()
+    hours = resample(bars, "1h")
+    right = join_known(bars, hours, prefix="hour_")["hour_close"]
+    early = join_known(bars, hours.shift(-1, freq="1h"), prefix="hour_")["hour_close"]
+    own_close = bars["close"].iloc[3::4]
+    np.testing.assert_array_equal(right.iloc[3::4], own_close)  # on the hour the long bar closes with the short one
+    assert not np.array_equal(early.iloc[3:-4:4], own_close.iloc[:-1])
+
+
+def test_values_of_a_day_come_when_they_are_out():
+    days = pd.DataFrame({"fear": [10.0, 20.0]}, index=pd.date_range("2024-01-01", periods=2, freq="1D", tz="UTC"))
+    bars = quarter_hours(96 * 3)
+    assert join_known(bars, days)["fear"].first_valid_index() == pd.Timestamp("2024-01-01 23:45", tz="UTC")
+    late = join_known(bars, days, interval="30h")["fear"]
+    assert late.first_valid_index() == pd.Timestamp("2024-01-02 05:45", tz="UTC")
+    assert late.iloc[-1] == 20
+    aged = join_known(bars, days, max_age="2h")["fear"]
+    assert aged.notna().sum() == 18
+    with pytest.raises(BarwiseError, match="nothing is known before its stamp"):
+        join_known(bars, days, interval="-1h")
+
+
+def test_a_clash_of_names_and_a_disordered_frame_are_refused():
+    bars = quarter_hours()
+    with pytest.raises(BarwiseError, match="both have the column 'open'; give a `prefix`"):
+        join_known(bars, resample(bars, "1h"))
+    with pytest.raises(BarsError, match="`other` must have increasing"):
+        join_known(bars, bars.iloc[::-1], prefix="x_")
