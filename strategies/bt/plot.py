@@ -1,0 +1,236 @@
+"""cerebro's own plot of a result: account and weight above the price with its fills, forecasts below it.
+
+Works with and without a screen, and leaves the user's matplotlib as it was: the picture is drawn on a canvas of
+its own, never through pyplot. What is drawn is the `BacktestResult`, read from arrays; nothing trades again.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import backtrader as bt
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.artist import setp
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+
+from strategies.bt.feed import BarsFeed
+from strategies.bt.panes import AccountPane, ConfidencePane, FillMarks, SignalPane, WeightPane
+from strategies.result import BacktestResult
+
+MOST_BARS = 2000  # on a picture 1,900 pixels wide more bars than this only hide each other
+
+
+def plot_backtrader(
+    bars: pd.DataFrame,
+    result: BacktestResult,
+    forecasts: pd.DataFrame | None,
+    path: str | Path,
+) -> Path:
+    """Write `result` over `bars` as a picture (the suffix of `path` says which kind) drawn by ``Cerebro.plot``.
+
+    Above `MOST_BARS` bars, runs of equally many bars are drawn as one, and the title says so: its price is the
+    last close, the account its last value, weight, signal and confidence their means (within a shade from the
+    lowest to the highest), and a mark the net of its fills. Without `forecasts` there are no panes under the price.
+    """
+    backtrader_figure(bars, result, forecasts).savefig(path, dpi=120)
+    return Path(path)
+
+
+def backtrader_figure(bars: pd.DataFrame, result: BacktestResult, forecasts: pd.DataFrame | None) -> Figure:
+    """Return the figure that `plot_backtrader` saves: account, weight, price, and with forecasts signal, confidence."""
+    cerebro = _cerebro(bars, result, forecasts)
+    picture = _picture_class()()
+    cerebro.plot(plotter=picture, iplot=False)
+    picture.finish(_title(bars, result), bars.index[:: bars_per_drawn(len(bars))])
+    return picture.figure
+
+
+def bars_per_drawn(n: int) -> int:
+    """Return how many of `n` bars are drawn as one.
+
+    >>> [bars_per_drawn(n) for n in (500, 2000, 2001, 130_000)]
+    [1, 1, 2, 65]
+    """
+    return -(-n // MOST_BARS)
+
+
+def drawn_bars(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return bars of `bars_per_drawn` bars each, stamped at the first one's open; the last may be shorter."""
+    many = bars_per_drawn(len(bars))
+    groups = bars.groupby(np.arange(len(bars)) // many)
+    how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
+    drawn = groups.agg({name: how[name] for name in how if name in bars.columns})
+    return drawn.set_index(bars.index[::many])
+
+
+def net_fills(orders: pd.DataFrame, bars: pd.DataFrame) -> np.ndarray:
+    """Return ``(D,)`` net units filled inside each drawn bar, 0 where nothing (a rejected order has size 0) or as much bought as sold."""
+    many = bars_per_drawn(len(bars))
+    rows = bars.index.get_indexer(pd.DatetimeIndex(orders["timestamp"])) // many
+    return np.bincount(rows, weights=orders["size"].to_numpy(np.float64), minlength=-(-len(bars) // many))
+
+
+def _cerebro(bars: pd.DataFrame, result: BacktestResult, forecasts: pd.DataFrame | None) -> bt.Cerebro:
+    many, drawn = bars_per_drawn(len(bars)), drawn_bars(bars)
+    cerebro = bt.Cerebro(stdstats=False)
+    feed = BarsFeed(drawn)
+    feed.plotinfo.plotname = "price"
+    cerebro.adddata(feed, name="price")
+    cerebro.addobserver(AccountPane, values=[_of(result.equity, bars, many, "last")])
+    cerebro.addobserver(WeightPane, values=[_of(result.weights.fillna(0.0), bars, many, "mean")])
+    cerebro.addobserver(FillMarks, values=_marks(result.orders, bars, drawn))
+    if forecasts is not None:
+        signal, sure = (_spread(forecasts[name], bars, many) for name in ("signal", "confidence"))
+        top = 1.2 * float(np.nanmax(np.abs(signal), initial=0.05))
+        cerebro.addindicator(SignalPane, values=[*signal, np.where(_retrains(forecasts, bars, many), top, np.nan)])
+        cerebro.addindicator(ConfidencePane, values=[*sure])
+    cerebro.addstrategy(bt.Strategy)
+    cerebro.run(runonce=False)
+    return cerebro
+
+
+def _of(values: pd.Series, bars: pd.DataFrame, many: int, how: str) -> np.ndarray:
+    return values.reindex(bars.index).groupby(np.arange(len(bars)) // many).agg(how).to_numpy(np.float64)
+
+
+def _spread(values: pd.Series, bars: pd.DataFrame, many: int) -> np.ndarray:
+    """Return mean, lowest and highest of each drawn bar, ``(3, D)``."""
+    return np.array([_of(values, bars, many, how) for how in ("mean", "min", "max")])
+
+
+def _retrains(forecasts: pd.DataFrame, bars: pd.DataFrame, many: int) -> np.ndarray:
+    fold = forecasts["fold"].to_numpy()
+    first = pd.Series(np.r_[True, fold[1:] != fold[:-1]][: len(fold)].astype(np.float64), index=forecasts.index)
+    return _of(first, bars, many, "max") == 1.0
+
+
+def _marks(orders: pd.DataFrame, bars: pd.DataFrame, drawn: pd.DataFrame) -> list[np.ndarray]:
+    """Return the rows of buy and sell marks: a little under and over the close, so the line stays in sight."""
+    net, close = net_fills(orders, bars), drawn["close"].to_numpy(np.float64)
+    off = 0.02 * float(np.ptp(close)) or 0.01 * close[0]
+    return [np.where(net > 0, close - off, np.nan), np.where(net < 0, close + off, np.nan)]
+
+
+def _title(bars: pd.DataFrame, result: BacktestResult) -> str:
+    many, status = bars_per_drawn(len(bars)), result.orders["status"]
+    rejected = int((status == "rejected").sum())
+    words = (
+        f"{result.engine}: {len(bars):,} bars from {bars.index[0]:%Y-%m-%d %H:%M} to {bars.index[-1]:%Y-%m-%d %H:%M}"
+    )
+    words += f" UTC, {len(status):,} orders" + (f" ({rejected:,} rejected)" if rejected else "")
+    if many > 1:
+        words += f"\n{many} bars are drawn as one: mean and range of the forecasts, mean weight, marks for net fills"
+    return words
+
+
+class _OffScreen:
+    """The four things cerebro's plotter asks of pyplot, for one figure that pyplot never hears of."""
+
+    def __init__(self) -> None:
+        self.drawn = Figure(figsize=(16, 10))
+        FigureCanvasAgg(self.drawn)
+        self._grids: dict[tuple[int, int], GridSpec] = {}
+
+    def figure(self, number: int) -> Figure:
+        return self.drawn
+
+    def subplot2grid(self, shape: tuple[int, int], loc: tuple[int, int], rowspan: int, sharex: Any) -> Any:
+        grid = self._grids.setdefault(shape, GridSpec(*shape, figure=self.drawn))
+        return self.drawn.add_subplot(grid[loc[0] : loc[0] + rowspan, loc[1]], sharex=sharex)
+
+    def setp(self, *artists: Any, **settings: Any) -> Any:
+        return setp(*artists, **settings)
+
+    def autoscale(self, **settings: Any) -> None:
+        self.drawn.axes[-1].autoscale(**settings)
+
+
+@cache
+def _picture_class() -> Any:
+    plot = _import_plot()
+
+    class Picture(plot.Plot_OldSync):  # type: ignore[name-defined, misc]
+        """cerebro's plotter with a scheme and a canvas of its own."""
+
+        # A scheme of our own: what is set on the default one would change the user's later plots.
+        params = (("scheme", plot.PlotScheme()),)
+
+        def __init__(self) -> None:
+            super().__init__(volume=False, zdown=False, valuetags=False, rowsmajor=4, plotdist=0.08, loc="#374151")
+            self._canvas = _OffScreen()
+
+        @property
+        def mpyplot(self) -> _OffScreen:
+            return self._canvas
+
+        @mpyplot.setter
+        def mpyplot(self, pyplot: Any) -> None:
+            """Turn pyplot away: the plotter sets it on every plot."""
+
+        @property
+        def figure(self) -> Figure:
+            return self._canvas.drawn
+
+        def show(self) -> None:
+            """Show nothing: the picture is saved."""
+
+        def finish(self, title: str, stamps: pd.DatetimeIndex) -> None:
+            """Give the picture its title, the axes their names, times along the foot and one legend on the price."""
+            for thing, axes in self.pinf.daxis.items():
+                axes.set_ylabel(getattr(thing, "unit", "price"), fontsize=9)
+                axes.grid(True, color="#e5e7eb", linewidth=0.6)
+                axes.set_axisbelow(True)
+                axes.set_xlim(-0.5, len(stamps) - 0.5)
+                if axes.get_legend():
+                    axes.get_legend().remove()
+                _legend(axes)
+            _times(axes, stamps)
+            self.figure.suptitle(title, fontsize=11, x=0.045, y=0.985, ha="left", va="top")
+            top = 0.93 if "\n" in title else 0.95
+            self.figure.subplots_adjust(top=top, left=0.045, right=0.945, bottom=0.05)
+
+    return Picture
+
+
+def _legend(axes: Any) -> None:
+    """Name the price and its marks; many marks are drawn smaller."""
+    marks = [line for line in axes.lines if line.get_marker() in ("^", "v")]
+    if not marks:
+        return
+    count = sum(int(np.isfinite(mark.get_ydata()).sum()) for mark in marks)
+    for mark in marks:
+        mark.set_markersize(5.5 if count <= 300 else 3.5)
+    price = next(line for line in axes.lines if line not in marks)
+    axes.legend([price, *marks], ["close", "bought", "sold"], loc="best", ncols=3, fontsize=9, framealpha=0.85)
+
+
+def _times(axes: Any, stamps: pd.DatetimeIndex) -> None:
+    at = np.unique(np.linspace(0, len(stamps) - 1, 8).round().astype(np.int64))
+    days = len(stamps) > 1 and stamps[1] - stamps[0] >= pd.Timedelta(days=1)
+    axes.set_xticks(at, [f"{stamps[row]:%Y-%m-%d}" if days else f"{stamps[row]:%Y-%m-%d %H:%M}" for row in at])
+    labels = [tick.label1 for tick in axes.xaxis.get_major_ticks()]
+    for label in labels:
+        label.set(visible=True, rotation=0, fontsize=9)
+    labels[0].set_horizontalalignment("left")
+    labels[-1].set_horizontalalignment("right")
+
+
+def _import_plot() -> Any:
+    """Import `backtrader.plot`, which asks for TkAgg on the way, and give matplotlib its backend back."""
+    settings = matplotlib.rcParams
+    before = dict.__getitem__(settings, "backend")  # settings["backend"] would choose one where none is chosen
+    import backtrader.plot
+
+    if dict.__getitem__(settings, "backend") != before:
+        if isinstance(before, str) and "matplotlib.pyplot" in sys.modules:
+            matplotlib.use(before)
+        else:
+            dict.__setitem__(settings, "backend", before)
+    return backtrader.plot

@@ -1,0 +1,153 @@
+"""The picture of a backtrader run: true to the result, and quiet about the user's matplotlib."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from strategies.bt.plot import MOST_BARS, backtrader_figure, bars_per_drawn, drawn_bars, net_fills, plot_backtrader
+from strategies.study import Study
+from tests.strategies.studies import fake_study
+
+UNITS = ["account value", "weight\n(of equity)", "price", "signal\n| retrained", "confidence"]
+
+
+def panes(study: Study) -> dict:
+    figure = backtrader_figure(study.bars, study.results["backtrader"], study.forecasts)
+    return {axes.get_ylabel(): axes for axes in figure.axes}
+
+
+def test_every_pane_shows_what_the_result_holds() -> None:
+    study = fake_study(400, n_folds=4)
+    drawn, result = panes(study), study.results["backtrader"]
+    assert list(drawn) == UNITS
+    np.testing.assert_array_equal(drawn["account value"].lines[0].get_ydata(), result.equity)
+    np.testing.assert_array_equal(drawn[UNITS[1]].lines[0].get_ydata(), result.weights.fillna(0.0))
+    np.testing.assert_array_equal(drawn["price"].lines[0].get_ydata(), study.bars["close"])
+    np.testing.assert_array_equal(drawn[UNITS[3]].lines[0].get_ydata(), study.forecasts["signal"])
+    np.testing.assert_array_equal(drawn["confidence"].lines[0].get_ydata(), study.forecasts["confidence"])
+
+
+def test_marks_stand_on_the_bars_that_filled_and_where_models_went_live() -> None:
+    study = fake_study(400, n_folds=4)
+    drawn, orders = panes(study), study.results["backtrader"].orders
+    marks = {line.get_label().split("\n")[-1]: np.isfinite(line.get_ydata()) for line in drawn["price"].lines}
+    bought = study.bars.index.isin(orders.loc[orders["size"] > 0, "timestamp"])
+    sold = study.bars.index.isin(orders.loc[orders["size"] < 0, "timestamp"])
+    assert bought.any() and sold.any()
+    np.testing.assert_array_equal(marks["buy"], bought)
+    np.testing.assert_array_equal(marks["sell"], sold)
+    retrained = next(line for line in drawn[UNITS[3]].lines if line.get_marker() == "|")
+    fold = study.forecasts["fold"].to_numpy()
+    np.testing.assert_array_equal(
+        np.flatnonzero(np.isfinite(retrained.get_ydata())), np.flatnonzero(np.diff(fold, prepend=-1))
+    )
+
+
+def test_rejected_orders_leave_no_mark() -> None:
+    study = fake_study(400)
+    result = study.results["backtrader"]
+    turned_away = result.orders.assign(status="rejected", size=0.0, price=np.nan)
+    assert not net_fills(turned_away, study.bars).any()
+    figure = backtrader_figure(study.bars, replace(result, orders=turned_away), None)
+    assert "rejected)" in figure.get_suptitle()
+
+
+def test_many_bars_are_drawn_as_few_and_the_title_says_so() -> None:
+    study = fake_study(5000, n_folds=3)
+    figure = backtrader_figure(study.bars, study.results["backtrader"], study.forecasts)
+    assert bars_per_drawn(5000) == 3
+    assert "5,000 bars" in figure.get_suptitle() and "3 bars are drawn as one" in figure.get_suptitle()
+    price = next(axes for axes in figure.axes if axes.get_ylabel() == "price").lines[0].get_ydata()
+    assert len(price) == 1667 <= MOST_BARS
+    np.testing.assert_array_equal(price, study.bars["close"].groupby(np.arange(5000) // 3).last())
+    sure = next(axes for axes in figure.axes if axes.get_ylabel() == "confidence")
+    highest = study.forecasts["confidence"].groupby(np.arange(5000) // 3).max()
+    np.testing.assert_array_equal(sure.lines[2].get_ydata(), highest)
+
+
+def test_drawn_bars_keep_ends_extremes_and_volume() -> None:
+    bars = fake_study(4001).bars
+    drawn = drawn_bars(bars)
+    assert (drawn.index == bars.index[::3]).all()
+    assert drawn["open"].iloc[0] == bars["open"].iloc[0] and drawn["close"].iloc[-1] == bars["close"].iloc[-1]
+    assert drawn["high"].max() == bars["high"].max() and drawn["low"].min() == bars["low"].min()
+    assert drawn["volume"].sum() == pytest.approx(bars["volume"].sum())
+
+
+def test_net_fills_add_up_inside_a_drawn_bar() -> None:
+    study = fake_study(6000)
+    orders = study.results["backtrader"].orders
+    net = net_fills(orders, study.bars)
+    assert len(net) == 2000
+    assert net.sum() == pytest.approx(orders["size"].sum())
+
+
+@pytest.mark.parametrize("shape", [{"n": 60, "n_folds": 1}, {"trades": False}, {"interval": "1D"}, {"label": "return"}])
+def test_a_picture_is_made_of_every_shape(shape: dict, tmp_path: Path) -> None:
+    study = fake_study(**({"n": 300} | shape))
+    path = plot_backtrader(study.bars, study.results["backtrader"], study.forecasts, tmp_path / "p.png")
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    image = plt.imread(path)
+    assert image.shape[:2] == (1200, 1920)
+    assert (image[..., :3].min(axis=2) < 0.9).mean() > 0.005  # something is drawn
+
+
+def test_without_forecasts_or_with_silent_ones_there_is_still_a_picture() -> None:
+    study = fake_study(200, trades=False)
+    result = study.results["backtrader"]
+    assert [axes.get_ylabel() for axes in backtrader_figure(study.bars, result, None).axes] == UNITS[:3]
+    silent = study.forecasts.assign(signal=np.nan, confidence=np.nan)
+    assert len(backtrader_figure(study.bars, result, silent).axes) == 5
+
+
+def test_labels_of_time_are_on_the_foot_and_do_not_meet() -> None:
+    study = fake_study(700)
+    figure = backtrader_figure(study.bars, study.results["backtrader"], study.forecasts)
+    figure.canvas.draw()
+    foot = figure.axes[-1]
+    boxes = [tick.label1.get_window_extent() for tick in foot.xaxis.get_major_ticks()]
+    assert foot.xaxis.get_major_ticks()[0].label1.get_text() == f"{study.bars.index[0]:%Y-%m-%d %H:%M}"
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
+def test_the_users_matplotlib_stays_as_it_was() -> None:
+    study = fake_study(200)
+    mine = plt.figure(0)
+    before = dict(matplotlib.rcParams), plt.get_fignums(), plt.get_backend()
+    backtrader_figure(study.bars, study.results["backtrader"], study.forecasts)
+    try:
+        assert (dict(matplotlib.rcParams), plt.get_fignums(), plt.get_backend()) == before
+        assert plt.gcf() is mine and not mine.axes
+    finally:
+        plt.close(mine)
+
+
+def test_the_first_plot_of_a_process_chooses_no_backend_and_changes_no_scheme() -> None:
+    script = """
+import os
+os.environ.pop("MPLBACKEND", None)
+import matplotlib
+from tests.strategies.studies import fake_study
+from strategies.bt.plot import backtrader_figure
+study = fake_study(100)
+backtrader_figure(study.bars, study.results["backtrader"], study.forecasts)
+assert matplotlib.get_backend(auto_select=False) is None, matplotlib.get_backend(auto_select=False)
+import backtrader.plot
+assert backtrader.plot.Plot().p.scheme.volume and backtrader.plot.Plot().p.scheme.rowsmajor == 5
+"""
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_stamps_of_daily_bars_have_no_hours() -> None:
+    study = fake_study(60, interval="1D")
+    figure = backtrader_figure(study.bars, study.results["backtrader"], study.forecasts)
+    assert figure.axes[-1].xaxis.get_major_ticks()[0].label1.get_text() == str(pd.Timestamp("2024-01-01").date())
