@@ -1,0 +1,173 @@
+"""The last layer's meaning, by task: how wrong a raw output is, and the forecast it stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mlcore.errors import BarwiseError
+from mlcore.tasks import Task
+
+# Shape suffix legend
+#   N = rows, Q = quantiles, R = raw outputs
+
+UNSEEN = -30.0  # e**-30: next to nothing as a probability, and no inf where a validation row has the class
+
+
+class Head(Protocol):
+    """What training asks of a head. It is made from training rows only, and holds plain numbers."""
+
+    @property
+    def n_raw(self) -> int:
+        """Raw outputs per row, the width of the network's last layer."""
+
+    def start(self) -> torch.Tensor:
+        """``(R,)`` raw outputs that stand for what is known without features: where training begins."""
+
+    def target(self, y_N: np.ndarray) -> torch.Tensor:
+        """Labels as the loss takes them."""
+
+    def loss(self, raw_NR: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
+        """``(N,)`` loss of each row."""
+
+    def forecast(self, raw_NR: torch.Tensor) -> np.ndarray:
+        """``(N, n_outputs)`` float64, in the order of ``task.outputs``."""
+
+
+@dataclass(frozen=True)
+class ClassHead:
+    """Logits; cross-entropy; softmax. `shares` are the classes' shares of the training rows.
+
+    A class that was never seen is all but ruled out (``UNSEEN`` is added to its logit), and its loss stays finite.
+    """
+
+    shares: tuple[float, ...]
+
+    @property
+    def n_raw(self) -> int:
+        return len(self.shares)
+
+    def start(self) -> torch.Tensor:
+        return torch.log(torch.tensor([share or 1.0 for share in self.shares], dtype=torch.float32))
+
+    def _logits(self, raw_NR: torch.Tensor) -> torch.Tensor:
+        if all(self.shares):
+            return raw_NR
+        return raw_NR + raw_NR.new_tensor([0.0 if share else UNSEEN for share in self.shares])
+
+    def target(self, y_N: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(y_N.astype(np.int64))
+
+    def loss(self, raw_NR: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(self._logits(raw_NR), target_N, reduction="none")
+
+    def forecast(self, raw_NR: torch.Tensor) -> np.ndarray:
+        return torch.softmax(self._logits(raw_NR.double()), dim=-1).numpy()
+
+
+@dataclass(frozen=True)
+class RegressionHead:
+    """One number; squared error of the label in units of its deviation on the training rows."""
+
+    centre: float
+    scale: float
+
+    @property
+    def n_raw(self) -> int:
+        return 1
+
+    def start(self) -> torch.Tensor:
+        return torch.zeros(1)
+
+    def target(self, y_N: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(((y_N - self.centre) / self.scale).astype(np.float32))
+
+    def loss(self, raw_NR: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
+        return (raw_NR[:, 0] - target_N).square()
+
+    def forecast(self, raw_NR: torch.Tensor) -> np.ndarray:
+        return raw_NR.double().numpy() * self.scale + self.centre
+
+
+@dataclass(frozen=True)
+class QuantileHead:
+    """Quantiles that cannot cross: the lowest, then steps up made positive by softplus; pinball loss.
+
+    Koenker and Bassett (1978): ``max(q e, (q - 1) e)`` with ``e = y - forecast``, mean over quantiles.
+    """
+
+    centre: float
+    scale: float
+    quantiles: tuple[float, ...]
+    begin: tuple[float, ...]
+
+    @property
+    def n_raw(self) -> int:
+        return len(self.quantiles)
+
+    def start(self) -> torch.Tensor:
+        return torch.tensor(self.begin, dtype=torch.float32)
+
+    def target(self, y_N: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(((y_N - self.centre) / self.scale).astype(np.float32))
+
+    def _rising(self, raw_NR: torch.Tensor) -> torch.Tensor:
+        steps_NR = torch.cat([raw_NR[:, :1], F.softplus(raw_NR[:, 1:])], dim=1)
+        return steps_NR.cumsum(dim=1)
+
+    def loss(self, raw_NR: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
+        q_Q = torch.tensor(self.quantiles, dtype=raw_NR.dtype, device=raw_NR.device)
+        error_NQ = target_N[:, None] - self._rising(raw_NR)
+        return torch.maximum(q_Q * error_NQ, (q_Q - 1) * error_NQ).mean(dim=1)
+
+    def forecast(self, raw_NR: torch.Tensor) -> np.ndarray:
+        return self._rising(raw_NR.double()).numpy() * self.scale + self.centre
+
+
+def make_head(task: Task, y: np.ndarray) -> Head:
+    """Return the head of `task`, with what it needs to know of the training labels `y` ``(N,)``.
+
+    Raises BarwiseError where `y` cannot be learned: a NaN, one class only, a constant.
+    """
+    y = np.asarray(y, dtype=np.float64)
+    if not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise BarwiseError(f"`y` is {y[row]} at row {row} of the training rows; leave out rows without a label.")
+    if task.kind == "classes":
+        return _class_head(task, y)
+    if y.std() == 0:
+        raise BarwiseError(f"`y` is {y[0]} on every one of the {len(y)} training rows; there is nothing to learn.")
+    centre, scale = float(y.mean()), float(y.std())
+    if task.kind == "regression":
+        return RegressionHead(centre, scale)
+    return _quantile_head(task, y, centre, scale)
+
+
+def _class_head(task: Task, y: np.ndarray) -> ClassHead:
+    k = task.n_outputs
+    wrong = (y != np.round(y)) | (y < 0) | (y >= k)
+    if wrong.any():
+        raise BarwiseError(f"`y` holds {y[wrong][0]}; class codes are the whole numbers 0..{k - 1} of {task.outputs}.")
+    counts = np.bincount(y.astype(np.int64), minlength=k)
+    if (counts > 0).sum() < 2:
+        raise BarwiseError(
+            f"`y` is class {task.outputs[int(counts.argmax())]!r} on all {len(y)} training rows; two are needed: "
+            "train on more bars or lower the label's threshold."
+        )
+    return ClassHead(tuple(float(share) for share in counts / counts.sum()))
+
+
+def _quantile_head(task: Task, y: np.ndarray, centre: float, scale: float) -> QuantileHead:
+    q = np.asarray(task.quantiles)
+    if len(q) != task.n_outputs or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any():
+        raise BarwiseError(
+            f"`quantiles` are {task.quantiles}; they must rise within (0, 1), one for each of {task.outputs}."
+        )
+    levels = np.quantile((y - centre) / scale, q)
+    steps = np.maximum(np.diff(levels), 1e-3)
+    begin = np.r_[levels[0], np.log(np.expm1(steps))]  # inverse of softplus
+    return QuantileHead(centre, scale, tuple(task.quantiles), tuple(float(value) for value in begin))

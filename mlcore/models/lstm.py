@@ -1,0 +1,82 @@
+"""Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mlcore.models.torch import TorchModel
+
+# Shape suffix legend
+#   T = bars of a stretch, B = stretches of a batch, F = features, H = width
+
+
+class LSTMNetwork(nn.Module):
+    """Layers of LSTM cells over a stretch of bars, from a zero state. Causal: bar t sees bars <= t.
+
+    Parameters of one layer: ``4 (H (F + H) + 2 H)``, torch's two bias vectors included.
+    """
+
+    def __init__(self, n_features: int, width: int = 32, layers: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.width = width
+        self.lstm = nn.LSTM(n_features, width, num_layers=layers, dropout=dropout if layers > 1 else 0.0)
+
+    def forward(self, x_TBF: torch.Tensor) -> torch.Tensor:
+        """Return ``(T, B, H)``: the hidden state after every bar."""
+        h_TBH, _ = self.lstm(x_TBF)
+        return h_TBH
+
+
+class LSTM(TorchModel):
+    """LSTM over the last `lookback` bars.
+
+    A forecast starts from a zero state `lookback` bars back, for every row alike. Training is dense:
+    one pass over a longer stretch, whose first ``lookback - 1`` bars only warm the state up (burn-in,
+    no loss), so that every row is learned with at least `lookback` bars behind it.
+
+    Parameters
+    ----------
+    lookback : bars behind a forecast, the newest one included.
+    width : hidden units of a layer.
+    layers : stacked layers.
+    dropout : share of units dropped between layers; without effect for one layer.
+
+    The rest is told in `TorchModel`.
+    """
+
+    def __init__(
+        self,
+        lookback: int = 60,
+        width: int = 32,
+        layers: int = 1,
+        dropout: float = 0.0,
+        *,
+        dense: bool = True,
+        stretch: int = 64,
+        batch: int = 16,
+        epochs: int = 20,
+        patience: int = 5,
+        learning_rate: float = 4e-3,
+        weight_decay: float = 0.01,
+        seed: int = 0,
+        threads: int | None = 1,
+        device: str = "auto",
+    ) -> None:
+        self.lookback = lookback
+        self.width = width
+        self.layers = layers
+        self.dropout = dropout
+        self.dense = dense
+        self.stretch = stretch
+        self.batch = batch
+        self.epochs = epochs
+        self.patience = patience
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.seed = seed
+        self.threads = threads
+        self.device = device
+
+    def build(self, n_features: int) -> LSTMNetwork:
+        return LSTMNetwork(n_features, self.width, self.layers, self.dropout)

@@ -1,0 +1,183 @@
+"""The sklearn face of a causal network: one architecture a file, everything else here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from mlcore.errors import BarwiseError
+from mlcore.heads import make_head
+from mlcore.models.inputs import Validation, check_fit, check_windows
+from mlcore.stretches import Stretches, check_finite
+from mlcore.tasks import Task
+from mlcore.training import Forecaster, Plan, history_bars, seeded, threads, train
+from mlcore.windows import Windows
+
+FEWEST_ROWS = 32
+# Passes have one fixed shape, the last one filled up, so that a row's bits depend on its own window only.
+PREDICT_WINDOWS = 128  # windows of a pass
+PREDICT_STRETCH = 64  # rows of a stretch, where a longer stretch gives the same outputs as windows
+PREDICT_STRETCHES = 16  # stretches of a pass
+
+
+class TorchModel(BaseEstimator, ABC):
+    """A network with sklearn's grammar. An architecture gives `build` and stores its arguments.
+
+    A forecast for row t comes from the `lookback` bars up to t and from nothing else: not from the
+    rest of the batch, not from which other rows are asked for. It is known at the close of bar t.
+
+    Parameters
+    ----------
+    dense : train on long stretches of bars (causal networks); False: one window per row, slow.
+    stretch : rows of a stretch that are learned from, beside the bars that only warm it up.
+    batch : stretches (windows, where not dense) of an optimiser step; fewer on few rows.
+    epochs : passes over the training rows; the learning rate rises and falls once over all of them.
+    patience : epochs without a better validation loss before training stops.
+    learning_rate, weight_decay : AdamW's; the first is the top of the cycle.
+    seed : of weights, order of batches and dropout. The same seed gives the same bits.
+    threads : torch threads inside fit and predict; None leaves them alone, and bits may then depend on the machine.
+    device : "cpu", "cuda", or "auto" for cuda where there is one.
+
+    Attributes
+    ----------
+    network_ : the fitted `mlcore.training.Forecaster` (a `torch.nn.Module` on the CPU).
+    head_ : loss and outputs of the task. history_ : the training curve, one dict per epoch.
+    best_epoch_ : the epoch that was kept (the last one without validation).
+    n_features_in_ : features of the training windows. task_ : the task.
+    """
+
+    causal = True  # False for networks that look both ways inside the window: trained on windows only
+    lookback: int
+    dense: bool
+    stretch: int
+    batch: int
+    epochs: int
+    patience: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+    threads: int | None
+    device: str
+
+    @abstractmethod
+    def build(self, n_features: int) -> nn.Module:
+        """Return the network: ``(T, B, F)`` to ``(T' <= T, B, width)``, newest bars last, with a `width`."""
+
+    def plan(self) -> Plan:
+        """Return the loop's part of the arguments, checked."""
+        for name in ("lookback", "stretch", "batch", "epochs", "patience"):
+            value = getattr(self, name)
+            if int(value) != value or value < 1:
+                raise BarwiseError(f"`{name}` is {value!r}; it must be a whole number of at least 1.")
+        for name, least in (("learning_rate", 1e-12), ("weight_decay", 0.0)):
+            value = getattr(self, name)
+            if not least <= value < np.inf:
+                raise BarwiseError(f"`{name}` is {value!r}; it must be a finite number{' above 0' * (least > 0)}.")
+        if self.dense and not self.causal:
+            raise BarwiseError(
+                f"`dense` is True; {type(self).__name__} looks both ways in the window: set dense=False."
+            )
+        return Plan(
+            stretch=self.stretch if self.dense else 1,
+            batch=self.batch,
+            epochs=self.epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            seed=self.seed,
+            device=choose_device(self.device),
+        )
+
+    def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:
+        """Fit on `windows` and labels `y` ``(N,)``; with `validation` stop early and keep the best epoch.
+
+        Raises BarwiseError for NaN in a window or label, one class only, fewer than 32 rows, or a
+        lookback that is not the model's.
+        """
+        plan = self.plan()
+        y = check_fit(windows, y, task, lookback=self.lookback)
+        check_finite(windows)
+        if len(y) < FEWEST_ROWS:
+            raise BarwiseError(
+                f"`windows` hold {len(y)} rows; a network needs at least {FEWEST_ROWS}: train on more bars."
+            )
+        if validation is not None:
+            validation = self._checked(validation, windows.shape[2])
+        head = make_head(task, y)
+        with threads(self.threads), seeded(self.seed, plan.device):
+            network = Forecaster(self.build(windows.shape[2]), head)
+            self.history_ = train(network, head, windows, y, validation=validation, plan=plan)
+        self.network_, self.head_, self.task_ = network.cpu().eval(), head, task
+        self.n_features_in_ = windows.shape[2]
+        self.best_epoch_ = best_epoch(self.history_)
+        return self
+
+    def _checked(self, validation: Validation, n_features: int) -> Validation | None:
+        windows, y = validation[0], np.asarray(validation[1], dtype=np.float64)
+        check_windows(windows, lookback=self.lookback, n_features=n_features)
+        check_finite(windows)
+        if y.shape != (len(windows),) or not np.isfinite(y).all():
+            raise BarwiseError(
+                f"`validation` has labels of shape {y.shape}; they must be ({len(windows)},) and finite."
+            )
+        return (windows, y) if len(y) else None
+
+    def predict(self, windows: Windows) -> np.ndarray:
+        """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``; bits depend on each row's window only."""
+        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
+        check_finite(windows)
+        if not len(windows):
+            return np.empty((0, self.task_.n_outputs))
+        with threads(self.threads), torch.no_grad():
+            return self.head_.forecast(predict_raw(self.network_, windows, choose_device(self.device)))
+
+
+def best_epoch(history: list[dict[str, Any]]) -> int:
+    """Return the epoch with the lowest validation loss, or the last one where there was no validation."""
+    losses = [entry["validation"] for entry in history]
+    return int(np.argmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
+
+
+def choose_device(name: str) -> str:
+    """Return "cpu" or "cuda" for `name`; refuse a cuda that is not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise BarwiseError(f"`device` is {name!r}; it must be 'auto', 'cpu' or 'cuda'.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BarwiseError("`device` is 'cuda' and this torch finds no CUDA device: use 'cpu' or 'auto'.")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def predict_raw(network: Forecaster, windows: Windows, device: str = "cpu") -> torch.Tensor:
+    """Return ``(N, R)`` raw outputs on the CPU.
+
+    Where the receptive field lies inside the lookback, stretches give what windows give, and are many
+    times faster; else every row starts anew from its own window. Passes have one fixed shape.
+    """
+    history = history_bars(network.network, windows.lookback)
+    field = getattr(network.network, "receptive_field", None)
+    bounded = field is not None and field <= windows.lookback
+    size, per_pass = (PREDICT_STRETCH, PREDICT_STRETCHES) if bounded else (1, PREDICT_WINDOWS)
+    rows, back = np.unique(windows.rows, return_inverse=True)
+    first = rows[0] - windows.lookback + 1
+    table = np.ascontiguousarray(windows.table[first : rows[-1] + 1], dtype=np.float32)
+    stretches = Stretches(rows - first, windows.lookback, history, size)
+    blocks = stretches.blocks()
+    raw = torch.empty((len(table), network.linear.out_features))
+    network.to(device).eval()
+    bars_of_table = torch.from_numpy(table).to(device)
+    for at in range(0, len(blocks), per_pass):
+        part = blocks[at : at + per_pass]
+        full = np.concatenate([part, np.repeat(part[-1:], per_pass - len(part), axis=0)])
+        bars = stretches.bars(full)
+        index = torch.from_numpy(bars).to(device)
+        x_TBF = bars_of_table.index_select(0, index.view(-1)).view(*bars.shape, -1)
+        out_SBR = network(x_TBF, size).cpu()
+        counting = torch.from_numpy(stretches.counting(full))
+        raw[torch.from_numpy(bars[history:])[counting]] = out_SBR[counting]
+    network.cpu()
+    return raw[torch.from_numpy(rows - first)][torch.from_numpy(back)]
