@@ -71,7 +71,7 @@ def drawn_bars(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def net_fills(orders: pd.DataFrame, bars: pd.DataFrame) -> np.ndarray:
-    """Return ``(D,)`` net units filled inside each drawn bar, 0 where nothing (a rejected order has size 0) or as much bought as sold."""
+    """Return ``(D,)`` net units filled inside each drawn bar (a rejected order has size 0)."""
     many = bars_per_drawn(len(bars))
     rows = bars.index.get_indexer(pd.DatetimeIndex(orders["timestamp"])) // many
     return np.bincount(rows, weights=orders["size"].to_numpy(np.float64), minlength=-(-len(bars) // many))
