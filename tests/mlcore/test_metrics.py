@@ -41,14 +41,26 @@ def test_losses_leave_unknown_rows_out():
 
 
 def test_precision_at_k_takes_the_most_confident_of_each_day_and_pools_them():
-    signal = np.array([0.1, 0.1, 0.1, -0.1, 0.0])
-    returns = np.array([1.0, -1.0, 1.0, 1.0, 1.0])
+    signal = np.array([0.1, 0.1, -0.1, -0.1, 0.0])
+    returns = np.array([1.0, -1.0, 1.0, -1.0, 1.0])
     confidence = np.array([0.9, 0.8, 0.1, 0.2, 0.99])
     days = np.array([0, 0, 1, 1, 1])
-    assert metrics.precision_at_k(signal, confidence, returns, 1, days) == 0.5  # rows 0 (right) and 3 (wrong)
+    assert metrics.precision_at_k(signal, confidence, returns, 1, days) == 1.0  # rows 0 and 3
     assert metrics.precision_at_k(signal, confidence, returns, 1) == 1.0  # row 0
-    assert metrics.precision_at_k(signal, confidence, returns, 3) == pytest.approx(1 / 3)  # rows 0, 1, 3
-    assert metrics.precision_at_k(signal, confidence, returns, 50, days) == metrics.hit_rate(signal, returns)
+    assert metrics.precision_at_k(signal, confidence, returns, 3) == pytest.approx(2 / 3)  # rows 0, 1, 3
+    assert metrics.precision_at_k(signal, confidence, returns, 50, days) == metrics.hit_rate(signal, returns) == 0.5
+
+
+def test_quality_counts_days_of_utc():
+    n = 48
+    index = pd.date_range("2024-01-01", periods=n, freq="h", tz="UTC")
+    p_up = np.linspace(0.51, 0.99, n)  # ever surer, so the last ten hours of each day are its ten best
+    best = (np.arange(n) >= 14) & (np.arange(n) < 24)  # and only those of the first day were right
+    label = Label(np.ones(n), np.where(best, 1.0, -1.0), np.arange(n) + 1, 1, TASK)
+    forecasts = make_forecasts(np.c_[1 - p_up, p_up], TASK, index=index, fold=0, trained_through=index[0])
+    found = metrics.forecast_quality(forecasts, label, index)
+    assert found["precision_at_k"] == {10: 0.5, 20: 0.25, 50: pytest.approx(10 / 48)}
+    assert found["precision_at_k_overall"] == {10: 0.0, 20: 0.0, 50: pytest.approx(10 / 48)}
 
 
 def test_precision_at_k_prefers_the_earlier_of_equals():
