@@ -65,7 +65,7 @@ def rename_columns(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.droplevel(list(range(1, frame.columns.nlevels)), axis=1)
     originals = [str(name) for name in frame.columns]
     keys = [key_of(name) for name in originals]
-    _refuse_twins(originals, keys)
+    refuse_twins(originals)
     chosen = {ours: key for ours, names in _NAMES.items() if (key := next((n for n in names if n in keys), None))}
     _choose_volumes(keys, chosen)
     if missing := [name for name in REQUIRED if name not in chosen]:
@@ -77,7 +77,9 @@ def rename_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis([ours.get(key, key) for key in keys], axis=1)
 
 
-def _refuse_twins(originals: list[str], keys: list[str]) -> None:
+def refuse_twins(originals: list[str]) -> None:
+    """Raise where two names are the same once folded."""
+    keys = [key_of(name) for name in originals]
     for at, key in enumerate(keys):
         first = keys.index(key)
         if first != at and key:

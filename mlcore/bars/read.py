@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mlcore.bars.check import check_bars
-from mlcore.bars.columns import HEADERLESS, key_of
+from mlcore.bars.columns import HEADERLESS, key_of, refuse_twins
 from mlcore.errors import BarsError, did_you_mean
 
 BUNDLED = "sp500"
@@ -67,8 +67,14 @@ def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
     import pyarrow.parquet
 
     try:
-        table = pa.parquet.read_table(path) if kind in _PARQUET else pa.feather.read_table(path)
+        if kind in _PARQUET:
+            refuse_twins(pa.parquet.read_schema(path).names)  # Arrow's own word on twins names no column
+            return pa.parquet.read_table(path).to_pandas()
+        table = pa.feather.read_table(path)
+        refuse_twins(table.column_names)
         return table.to_pandas()
+    except BarsError:
+        raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         first = str(error).splitlines()[0]
         raise BarsError(f"this is no readable {kind[1:]} file (truncated?): {first}") from None
@@ -109,6 +115,8 @@ def _header(path: Path) -> tuple[int, list[str] | None, str]:
     top = lines[0].fillna("").tolist()
     for skipped, line in enumerate(top):
         separator = max(",;\t", key=line.count)
+        if line.startswith("#"):
+            continue
         fields = [field.strip() for field in next(csv.reader([line], delimiter=separator), [])]
         if len(fields) >= 5 or {"open", "close"} <= {key_of(field) for field in fields}:
             return skipped, None if _is_number(fields[1]) else fields, separator

@@ -66,7 +66,10 @@ def _prices(raw: Raw, row: int) -> str:
 
 def _disordered(raw: Raw) -> np.ndarray:
     stamps = raw.bars.index.asi8  # type: ignore[attr-defined]
-    return np.r_[False, stamps[1:] < stamps[:-1]] if len(stamps) else np.zeros(0, bool)
+    known = np.flatnonzero(raw.bars.index.notna())
+    disordered = np.zeros(len(stamps), dtype=bool)
+    disordered[known[1:]] = np.diff(stamps[known]) < 0
+    return disordered
 
 
 def _outside(raw: Raw) -> np.ndarray:
@@ -120,12 +123,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         _disordered,
-        lambda raw, row: f"its stamp is before that of the row above ({raw.bars.index[row - 1]})",
+        lambda raw, row: f"its stamp is before that of the row above ({raw.bars.index[:row].dropna()[-1]})",
         "stamps must increase",
         "sort",
     ),
     Rule(
-        lambda raw: np.asarray(raw.bars.index.duplicated()),
+        lambda raw: np.asarray(raw.bars.index.duplicated() & raw.bars.index.notna()),
         lambda raw, row: "its stamp stands in a row above already",
         "stamps must be unique",
         "drop_duplicates",

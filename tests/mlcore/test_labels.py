@@ -62,10 +62,12 @@ def test_a_flat_price_is_flat_and_at_threshold_zero_down():
 
 
 def test_a_return_on_the_edge_is_nearer_to_flat():
-    edge = float(np.log(103.0 / 100.0))
     bars = hand_bars([1.0, 100.0, 103.0, 100.0, 1.0], [1.0] * 5)
-    values = direction(bars, horizon=1, threshold=edge).values
-    np.testing.assert_array_equal(values[:2], [1, 1])
+    up, down = forward_return(bars, horizon=1).values[:2]
+    assert direction(bars, horizon=1, threshold=up).values[0] == 1
+    assert direction(bars, horizon=1, threshold=-down).values[1] == 1
+    assert direction(bars, horizon=1, threshold=np.nextafter(up, 0)).values[0] == 2
+    assert direction(bars, horizon=1, threshold=np.nextafter(-down, 0)).values[1] == 0
 
 
 @pytest.mark.parametrize("name", ["return", "direction", "five_class"])

@@ -6,6 +6,8 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlcore.bars import read_bars
@@ -84,6 +86,11 @@ def test_a_cryptodatadownload_file_has_a_line_above_and_is_newest_first(bars, tm
     assert list(made)[5:] == ["quote_volume", "trades"]
 
 
+def test_a_remark_above_the_header(bars, tmp_path):
+    (tmp_path / "b.csv").write_text("# made, by, a, tool, with, commas\n" + bars.to_csv())
+    same(read_bars(tmp_path / "b.csv"), bars)
+
+
 def test_a_semicolon_file_with_a_byte_order_mark(bars, tmp_path):
     text = bars.reset_index().rename(columns={"timestamp": "Date"}).to_csv(index=False, sep=";")
     (tmp_path / "b.csv").write_text("\ufeff" + text, encoding="utf-8")
@@ -114,6 +121,11 @@ def twins(bars, path):
     bars.assign(Close=bars["close"]).to_parquet(path)
 
 
+def same_names(bars, path):
+    table = pa.Table.from_pandas(bars)
+    pq.write_table(table.append_column("close", table["close"]), path)
+
+
 def text_in_a_price(bars, path):
     bars.astype({"close": str}).replace({"close": {str(bars["close"].iloc[3]): "oops"}}).to_csv(path)
 
@@ -131,6 +143,7 @@ BAD = {
     "norows.parquet": (lambda bars, path: bars.iloc[:0].to_parquet(path), "there is no row"),
     "header.csv": (lambda bars, path: path.write_text("timestamp,open,high,low,close,volume\n"), "no row"),
     "twins.parquet": (twins, "two columns are named 'close': 'close' .* 'Close'"),
+    "same.parquet": (same_names, "two columns are named 'close'"),
     "twins.csv": (doubled_header, "two columns are named 'close'"),
     "text.csv": (text_in_a_price, r"row 3 \(2024-01-01 03:00:00.*`close` is the text 'oops'"),
     "binary.csv": (lambda bars, path: path.write_bytes(bytes(range(128, 256)) * 20), "no readable CSV"),
