@@ -53,7 +53,7 @@ def _config_first(argv: list[str]) -> list[str]:
 
 def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
     required = field.default is dataclasses.MISSING
-    default = {} if required else {"default": field.default}
+    default: dict[str, Any] = {} if required else {"default": field.default}
     flag = "--" + field.name.replace("_", "-")
     if hint is bool:
         parser.add_argument(flag, action="store_true", default=field.default, help=field.metadata.get("help", ""))

@@ -8,7 +8,8 @@ import platform
 import time
 import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 
@@ -42,6 +43,10 @@ LIBRARIES = [
     "joblib",
     "pyarrow",
 ]
+
+
+Engine = Literal["both", "backtrader", "vectorbt"]
+COSTLY = 0.25  # a share of the starting cash: costs above it are worth a word
 
 
 class Progress(Protocol):
@@ -93,7 +98,7 @@ class _Protocol:
             days_per_year=config.days_per_year,
         )
 
-    def trade(self, weights: pd.Series, engine: str, forecasts: pd.DataFrame | None = None) -> Any:
+    def trade(self, weights: pd.Series, engine: Engine, forecasts: pd.DataFrame | None = None) -> Any:
         """Trade weights over the out-of-sample span only."""
         config = self.config
         return backtest(
@@ -130,10 +135,10 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     run = protocol.forecast(config.model, model)
     results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
     baselines = _baselines(protocol, model, run)
-    quality = forecast_quality(run.forecasts, protocol.label, bars.index)
+    quality = forecast_quality(run.forecasts, protocol.label, pd.DatetimeIndex(bars.index))
     quality_notes = quality.pop("notes")
     return Study(
-        title=f"{config.model} on {config.bars}",
+        title=f"{config.model} on {Path(config.bars).name}",
         bars=bars.loc[run.forecasts.index],
         forecasts=run.forecasts,
         results=results,
@@ -146,7 +151,7 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         versions=versions(),
         seed=config.seed,
         seconds=time.perf_counter() - started,
-        notes=(*run.notes, *quality_notes),
+        notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
     )
 
 
@@ -175,7 +180,7 @@ def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:
 def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun) -> dict[str, BacktestResult]:
     """Trade the rivals over the same bars with the same costs: held, flat, shuffled labels, linear."""
     index = run.forecasts.index
-    engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
+    engine: Engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
     shuffled = protocol.forecast("shuffled labels", model, shuffle_labels=True)
     linear = run if protocol.config.model == "linear" else protocol.forecast("linear", MODELS["linear"]())
     weights = {
@@ -187,11 +192,23 @@ def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun) -> dict[str
     return {name: protocol.trade(weight, engine)[0][engine] for name, weight in weights.items()}
 
 
+def _cost_notes(results: dict[str, BacktestResult], cash: float) -> list[str]:
+    """Say so where the costs, not the forecasts, decided the outcome; the engines agree, so the first speaks."""
+    metrics = next(iter(results.values())).metrics
+    paid = (metrics["commission_paid"] or 0.0) + (metrics["slippage_paid"] or 0.0)
+    if paid < COSTLY * cash:
+        return []
+    return [
+        f"Commission and slippage took {paid / cash:.0%} of the starting cash in {metrics['n_orders']:,} orders: "
+        "trade less (raise `--entry`, `--min-hold`, `--band`) or look further ahead (`--horizon`)."
+    ]
+
+
 def describe(bars: pd.DataFrame) -> dict[str, Any]:
     """Rows, gaps (places where bars are missing), first and last stamp, and the hash of the bars."""
     return {
         "rows": len(bars),
-        "gaps": int((missing_bars(bars.index) > 0).sum()),
+        "gaps": int((missing_bars(pd.DatetimeIndex(bars.index)) > 0).sum()),
         "first": bars.index[0].isoformat(),
         "last": bars.index[-1].isoformat(),
         "sha256": bars_sha256(bars),

@@ -51,8 +51,8 @@ def print_study(study: Study, console: Console) -> None:
     for name, result in (study.results | study.baselines).items():
         metrics = result.metrics | {"costs": _costs(result)}
         cells = [(metrics[key], form) for _, key, form in COLUMNS]
-        words = ["undefined" if cell is None else form.format(cell) for cell, form in cells]
-        table.add_row(name.replace("_", " "), *words, end_section=name == list(study.results)[-1])
+        shown = ["undefined" if cell is None else form.format(cell) for cell, form in cells]
+        table.add_row(name.replace("_", " "), *shown, end_section=name == list(study.results)[-1])
     console.print(table)
     first, last = study.bars.index[0], study.bars.index[-1]
     console.print("Costs are commission and slippage, in cash; turnover is in multiples of equity.")
@@ -71,4 +71,5 @@ def _costs(result: BacktestResult) -> float:
 
 def _quality(study: Study) -> str:
     shown = {key: value for key, value in study.forecast.items() if isinstance(value, (int, float))}
-    return ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in shown.items())
+    words = {key: f"{value:,}" if isinstance(value, int) else f"{value:.4g}" for key, value in shown.items()}
+    return ", ".join(f"{key.replace('_', ' ')} {word}" for key, word in words.items())
