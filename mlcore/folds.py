@@ -106,7 +106,7 @@ class WalkForward:
             legal = usable[free <= start]
             train = self._window(index, legal, opened)
             if not train.size:
-                raise self._no_train_rows(index, start, opened, purge)
+                raise self._no_train_rows(index, usable, start, opened, purge)
             test = np.arange(start, stop, dtype=np.int64)
             folds.append(Fold(len(folds), train, test, int(ends[train].max()), opened))
         return folds
@@ -156,11 +156,15 @@ class WalkForward:
             return legal[-self.train :]
         return legal[index[legal] >= opened - self.train]
 
-    def _no_train_rows(self, index: pd.DatetimeIndex, start: int, opened: pd.Timestamp, purge: int) -> BarwiseError:
-        inside = start if isinstance(self.train, int) else start - int(index.searchsorted(opened - self.train))
+    def _no_train_rows(
+        self, index: pd.DatetimeIndex, usable: np.ndarray, start: int, opened: pd.Timestamp, purge: int
+    ) -> BarwiseError:
+        first = 0 if isinstance(self.train, int) or self.expanding else int(index.searchsorted(opened - self.train))
+        n_usable = int(((usable >= first) & (usable < start)).sum())
         return BarwiseError(
             f"`train` of {_told(self.train)} leaves no training row before the test from {index[start]}: the window "
-            f"holds {inside} bars and the purge takes {purge} bars. Lengthen `train`, or use `expanding`."
+            f"holds {start - first} bars, of which {n_usable} can be trained on (warm-up and gaps take the others) "
+            f"and the purge takes {purge} bars. Lengthen `train`, use `expanding`, or allow a longer gap."
         )
 
 

@@ -200,8 +200,15 @@ def test_too_few_bars_names_both_numbers(splitter, n, said):
 
 def test_a_hole_longer_than_the_train_window_is_named():
     index = stamps(200).delete(np.arange(80, 150))
-    with pytest.raises(BarwiseError, match="no training row.*2024-01-0"):
+    with pytest.raises(BarwiseError, match="no training row.*2024-01-0.* 0 bars, of which 0 can be trained on"):
         WalkForward("40h", "10h").split(index, fixed_ends(130, 1))
+
+
+def test_a_stretch_that_may_not_be_trained_on_is_named():
+    rows = np.ones(200, bool)
+    rows[60:120] = False
+    with pytest.raises(BarwiseError, match="holds 40 bars, of which 0 can be trained on.* purge takes 1 bars"):
+        WalkForward("40h", "10h").split(stamps(200), fixed_ends(200, 1), rows)
 
 
 @pytest.mark.parametrize(
