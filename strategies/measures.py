@@ -11,21 +11,25 @@ import math
 
 import numpy as np
 
+from strategies.orders import MIN_ACCOUNT
+
 # Returns that differ by less than this share of their size are equal but for rounding.
 NO_DEVIATION = 1e-9
+# A daily return below this is the rounding of an account that stood still.
+NO_MOVE = 1e-12
 
 
 def sharpe_or_note(engine_value: float | None, daily: np.ndarray, lowest: float) -> tuple[float | None, str]:
     """Return the engine's own Sharpe ratio where it is defined, else 0.0 or None, and the note that says so.
 
-    `daily` are the engine's daily returns, `lowest` its lowest equity.
+    `daily` are the engine's daily returns, `lowest` its lowest equity as a share of the starting cash.
     """
-    if lowest <= 0:
+    if lowest <= MIN_ACCOUNT:
         return None, "sharpe is not defined: the account fell to zero or below, where returns have no meaning"
     if len(daily) < 2:
         return None, f"sharpe is not defined: {len(daily)} daily return(s), it takes two"
     size = float(np.abs(daily).max())
-    if size == 0:
+    if size < NO_MOVE:
         return 0.0, "equity never moves: sharpe and drawdown are 0 by convention"
     if float(np.std(daily, ddof=1)) <= NO_DEVIATION * size:
         return None, "sharpe is not defined: all daily returns are equal"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,17 +18,16 @@ from strategies.costs import Costs
 from strategies.policy import order_weights
 
 # Dust. An order is given only where the target weight moved by at least MIN_WEIGHT_CHANGE since the last
-# order, and only for MIN_ORDER_SHARE of the starting cash and MIN_UNITS units or more; leaving a position
-# is never dust. Below this the rounding of floats, and vectorbt's own tolerances (1e-12 units, 1e-9 of
-# the cash), would decide what is traded. The first is ten times the second, so that a ladder of equal
-# steps does not end on the edge of both.
+# order (targets as near as that to -1, 0 or 1 are taken for it), and only for MIN_ORDER_SHARE of the starting
+# cash or more; leaving a position is never dust. Below this the rounding of floats, and vectorbt's own
+# tolerances (1e-9 of the cash), would decide what is traded. The first is ten times the second, so that a
+# ladder of equal steps does not end on the edge of both.
 MIN_WEIGHT_CHANGE = 1e-6
 MIN_ORDER_SHARE = 1e-7
-MIN_UNITS = 1e-11
-# vectorbt takes a smaller account for zero, a smaller shortfall for none, a smaller price for no price.
+# An account, or cash, of no more than this share of the starting cash is zero: it is rounding.
 MIN_ACCOUNT = 1e-12
+# A shortfall smaller than this share is none: vectorbt's own tolerance.
 CLIP_TOLERANCE = 1e-9
-MIN_PRICE = 1e-11
 
 PARTIAL = "cash did not pay for the whole order: filled as far as it went, the rest dropped"
 NO_CASH = "there was no cash to pay for any of it"
@@ -51,37 +51,49 @@ class Plan:
 
 def make_plan(bars: pd.DataFrame, weights: pd.Series, costs: Costs | None, cash: float) -> Plan:
     """Check bars, weights and cash; raise `BarwiseError` for what neither engine could trade."""
+    cash = checked_cash(cash)
+    checked_prices(bars)
+    checked_weights(weights, bars)
+    targets = order_targets(weights)
+    return Plan(bars, weights.astype(np.float64).rename("weight"), targets, costs or Costs(), cash)
+
+
+def checked_cash(cash: float) -> float:
+    """Return `cash` as a float; refuse what is not a positive number."""
     if not (isinstance(cash, (int, float)) and math.isfinite(cash) and cash > 0):
         raise BarwiseError(f"`cash` is {cash!r}: the account must start with a positive, finite amount.")
-    if not len(bars):
-        raise BarwiseError("`bars` are empty: there is nothing to trade on.")
+    return float(cash)
+
+
+def checked_weights(weights: pd.Series | pd.DataFrame, bars: pd.DataFrame) -> None:
+    """Refuse weights that are not one a bar."""
     if not weights.index.equals(bars.index):
         raise BarwiseError(
             f"`weights` has {len(weights)} rows and `bars` {len(bars)}, or other stamps: give one weight a bar, "
             "for instance `weights.reindex(bars.index)`."
         )
-    _check_prices(bars)
-    targets = order_targets(weights)
-    return Plan(bars, weights.astype(np.float64).rename("weight"), targets, costs or Costs(), float(cash))
 
 
-def _check_prices(bars: pd.DataFrame) -> None:
+def checked_prices(bars: pd.DataFrame) -> None:
+    """Refuse bars without rows, or with an open or close that no order could fill at."""
+    if not len(bars):
+        raise BarwiseError("`bars` are empty: there is nothing to trade on.")
     for column in ("open", "close"):
         price = bars[column].to_numpy(np.float64)
-        wrong = ~(np.isfinite(price) & (price > MIN_PRICE))
+        wrong = ~(np.isfinite(price) & (price > 0))
         if wrong.any():
             row = int(wrong.argmax())
             raise BarwiseError(
-                f"`bars` have {column} {price[row]!r} at {bars.index[row]}: a price must be finite and above "
-                f"{MIN_PRICE:g}. Quote the asset in a smaller unit."
+                f"`bars` have {column} {float(price[row])!r} at {bars.index[row]}: a price must be finite and above "
+                "0. `check_bars` tells all that is wrong with bars."
             )
 
 
 def order_targets(weights: pd.Series) -> np.ndarray:
     """Return the targets that become orders, ``(N,)`` float64, NaN where there is no order.
 
-    A target nearer to 0 than `MIN_WEIGHT_CHANGE` is flat; one nearer than that to the last ordered target
-    is no order. Known at the bar's close, filled at the next open.
+    A target nearer than `MIN_WEIGHT_CHANGE` to -1, 0 or 1 is that; one nearer than that to the last ordered
+    target is no order. Known at the bar's close, filled at the next open.
 
     >>> order_targets(pd.Series([np.nan, 0.5, 0.5 + 1e-9, 0.6, 1e-9, np.nan])).tolist()
     [nan, 0.5, nan, 0.6, 0.0, nan]
@@ -93,8 +105,8 @@ def order_targets(weights: pd.Series) -> np.ndarray:
         raise BarwiseError(
             f"`weights` is {wanted[row]!r} at {weights.index[row]}: a target weight must be in [-1, 1], NaN for flat."
         )
-    flat = np.abs(wanted) < MIN_WEIGHT_CHANGE
-    targets = order_weights(pd.Series(np.where(flat, 0.0, wanted), weights.index)).to_numpy(np.float64, copy=True)
+    snapped = pd.Series(snap(wanted), weights.index)
+    targets = order_weights(snapped).to_numpy(np.float64, copy=True)
     last = 0.0
     for row in np.flatnonzero(~np.isnan(targets)).tolist():
         target = targets[row]
@@ -105,14 +117,24 @@ def order_targets(weights: pd.Series) -> np.ndarray:
     return targets
 
 
+def snap(weights: np.ndarray) -> np.ndarray:
+    """Return weights nearer than `MIN_WEIGHT_CHANGE` to -1, 0 or 1 as that number; NaN stays.
+
+    >>> snap(np.array([1 - 1e-9, 1e-9, 0.5, np.nan])).tolist()
+    [1.0, 0.0, 0.5, nan]
+    """
+    nearest = np.rint(weights) + 0.0  # no minus zero
+    return np.where(np.abs(weights - nearest) < MIN_WEIGHT_CHANGE, nearest, weights)
+
+
 def is_dust_change(target: float, last: float) -> bool:
     """Tell whether a move from the last ordered target is too small to order; leaving a position never is."""
     return target == last or (target != 0 and abs(target - last) < MIN_WEIGHT_CHANGE)
 
 
-def smallest_units(close: float, cash: float, target: float) -> float:
-    """Return the fewest units an order decided at `close` is given for: 0 to leave a position."""
-    return 0.0 if target == 0 else max(MIN_ORDER_SHARE * cash / close, MIN_UNITS)
+def smallest_units(close: Any, cash: float, target: Any) -> Any:
+    """Return the fewest units an order decided at `close` is given for: 0 to leave a position; arrays or numbers."""
+    return np.where(target == 0, 0.0, MIN_ORDER_SHARE * cash / close)
 
 
 def refuse_look_ahead(forecasts: pd.DataFrame) -> None:

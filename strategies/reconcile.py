@@ -9,9 +9,10 @@ import pandas as pd
 
 from strategies.result import BacktestResult
 
-# An account that lost all but this share of its peak is compared at that share: nearer to zero, equity is
-# the difference of two large numbers (what is held and what is owed) and its own digits are rounding.
-SMALLEST_SHARE = 1e-6
+# Equity is cash less what is owed, an order what is wanted less what is held. Where such a difference is
+# below this share of the numbers it is taken from (or of the starting cash, which all sums began with), it is
+# compared at that share: 1e-9 of it is the rounding of those numbers.
+SMALLEST_SHARE = 1e-4
 _EXACT = ("decided", "timestamp", "status")
 _NUMBERS = ("size", "price", "commission")
 
@@ -44,8 +45,7 @@ def _first_bar(a: BacktestResult, b: BacktestResult, rtol: float) -> tuple[str, 
     if not a.equity.index.equals(b.equity.index):
         return f"the bars are not the same ({len(a.equity)} and {len(b.equity)})", np.inf
     first, second = a.equity.to_numpy(np.float64), b.equity.to_numpy(np.float64)
-    floor = SMALLEST_SHARE * np.maximum.accumulate(np.abs(first))
-    difference = _relative(first, second, floor)
+    difference = _relative(first, second, SMALLEST_SHARE * np.maximum(_gross(a), first[0]))
     row = _first(difference > rtol)
     said = "" if row is None else f"{a.equity.index[row]}, {_both(a, b, first[row], second[row])}"
     return said, float(difference.max(initial=0.0))
@@ -56,18 +56,32 @@ def _first_order(a: BacktestResult, b: BacktestResult, rtol: float) -> tuple[str
     one, two = a.orders.iloc[:common], b.orders.iloc[:common]
     found = [(row, name) for name in _EXACT if (row := _first((one[name] != two[name]).to_numpy())) is not None]
     worst = 0.0
+    share = _weight_of_value(one, float(a.equity.iloc[0]))
     for name in _NUMBERS:
-        difference = _relative(one[name].to_numpy(), two[name].to_numpy(), 0.0)
+        first, second = one[name].to_numpy(), two[name].to_numpy()
+        difference = _relative(first, second) * (1.0 if name == "price" else share)
         worst = max(worst, float(difference.max(initial=0.0)))
         if (row := _first(difference > rtol)) is not None:
             found.append((row, name))
     if found:
         row, name = min(found)
-        return f"number {row}, {_told(one, row)}: {name}, {_both(a, b, one[name].iloc[row], two[name].iloc[row])}", worst
+        return (
+            f"number {row}, {_told(one, row)}: {name}, {_both(a, b, one[name].iloc[row], two[name].iloc[row])}",
+            worst,
+        )
     if len(a.orders) != len(b.orders):
         longer = a if len(a.orders) > len(b.orders) else b
         return f"number {common}, {_told(longer.orders, common)}: only {longer.engine} has it", worst
     return "", worst
+
+
+def _weight_of_value(orders: pd.DataFrame, cash: float) -> np.ndarray:
+    """Return ``(N,)`` in (0, 1]: below 1 where an order is small against its position or the starting cash."""
+    held = orders["size"].cumsum().abs()
+    position = np.maximum(held, held.shift(fill_value=0.0)) * orders["price"]
+    value = (orders["size"].abs() * orders["price"]).to_numpy()
+    floor = SMALLEST_SHARE * np.maximum(position.to_numpy(), cash)
+    return np.divide(value, np.maximum(value, floor), out=np.ones(len(value)), where=value > 0)
 
 
 def _told(orders: pd.DataFrame, row: int) -> str:
@@ -79,7 +93,16 @@ def _both(a: BacktestResult, b: BacktestResult, first: Any, second: Any) -> str:
     return f"{a.engine} {first!r}, {b.engine} {second!r}"
 
 
-def _relative(first: np.ndarray, second: np.ndarray, floor: np.ndarray | float) -> np.ndarray:
+def _gross(result: BacktestResult) -> np.ndarray:
+    """Return cash plus what is held or owed, ``(N,)``, from the orders and the equity of one result."""
+    orders, equity = result.orders, result.equity
+    flow = -(orders["size"] * orders["price"].fillna(0.0) + orders["commission"])
+    spent = flow.groupby(orders["timestamp"]).sum().reindex(equity.index, fill_value=0.0).cumsum().to_numpy()
+    cash = equity.iloc[0] + spent
+    return np.abs(cash) + np.abs(equity.to_numpy() - cash)
+
+
+def _relative(first: np.ndarray, second: np.ndarray, floor: np.ndarray | float = 0.0) -> np.ndarray:
     scale = np.maximum(np.maximum(np.abs(first), np.abs(second)), floor)
     gap = np.abs(first - second)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -34,7 +34,10 @@ def round_trips(orders: pd.DataFrame) -> pd.DataFrame:
 
 def _table(rows: list[tuple], orders: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=TRADE_COLUMNS)
-    stamps, floats = dict.fromkeys(TRADE_COLUMNS[:2], orders["timestamp"].dtype), dict.fromkeys(TRADE_COLUMNS[3:], float)
+    stamps, floats = (
+        dict.fromkeys(TRADE_COLUMNS[:2], orders["timestamp"].dtype),
+        dict.fromkeys(TRADE_COLUMNS[3:], float),
+    )
     return table.astype({**stamps, "side": "int64", **floats})
 
 

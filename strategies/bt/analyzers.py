@@ -40,7 +40,8 @@ class OrderLog(bt.Analyzer):
             reason = reason or PARTIAL
         elif status == "rejected":
             reason = reason or f"backtrader: {order.getstatusname()}"
-        price = executed.price if executed.size else float("nan")
+        # One fill has its price to the last digit; `executed.price` is a mean and rounds.
+        price = executed[0].price if len(executed) == 1 else executed.price if executed.size else float("nan")
         row = len(self.data) - 1
         self.rets.append((order.plen - 1, row, executed.size, price, executed.comm, status, reason))
 
@@ -61,31 +62,91 @@ class Turnover(bt.Analyzer):
     def notify_order(self, order: bt.Order) -> None:
         if order.alive() or not order.executed.size:
             return
-        executed, rets = order.executed, self.rets
-        size = abs(executed.size)
-        rets["turnover"] += size * executed.price / self._equity
-        rets["slippage_paid"] += size * abs(executed.price - order.data.open[0])
-        rets["commission_paid"] += executed.comm
+        rets, opened = self.rets, order.data.open[0]
+        for fill in order.executed.exbits:
+            rets["turnover"] += abs(fill.size) * fill.price / self._equity
+            rets["slippage_paid"] += abs(fill.size) * abs(fill.price - opened)
+        rets["commission_paid"] += order.executed.comm
 
     def next(self) -> None:
         self._equity = self.strategy.broker.getvalue()
 
 
-def add_analyzers(cerebro: bt.Cerebro, days_per_year: float = 365.0) -> None:
-    """Add the analyzers of a run, backtrader's own set to the stated convention (`strategies.measures`).
+class DailyReturns(bt.analyzers.TimeReturn):
+    """backtrader's `TimeReturn` by UTC days, at a third of its time: a date is made where the day changes.
 
-    Stock `SharpeRatio` is yearly, population deviation, 1% risk-free, and None on a feed of days.
+    NaN instead of a ZeroDivisionError where the account is exactly 0.
     """
-    cerebro.addanalyzer(
-        bt.analyzers.SharpeRatio,
-        _name="sharpe",
-        timeframe=bt.TimeFrame.Days,
-        riskfreerate=0.0,
-        factor=days_per_year,
-        annualize=True,
-        stddev_sample=True,
+
+    params = (("timeframe", bt.TimeFrame.Days),)
+    _day = -1
+
+    def _dt_over(self) -> bool:
+        if self.timeframe != bt.TimeFrame.Days:
+            return super()._dt_over()
+        day = int(self.strategy.lines.datetime[0])  # the whole part of days since the year 1
+        if day <= self._day:
+            return False
+        self._day = day
+        return super()._dt_over()
+
+    def next(self) -> None:
+        if self._value_start:
+            super().next()
+        else:
+            self.rets[self.dtkey], self._lastvalue = float("nan"), self._value
+
+
+class DailySharpe(bt.analyzers.SharpeRatio):
+    """backtrader's `SharpeRatio` set to the stated convention (`strategies.measures`).
+
+    UTC days, no risk-free rate, sample deviation, x sqrt(`factor`), the days per year. Stock `SharpeRatio`
+    is yearly with 1% risk-free and population deviation, and None on a feed shorter than two years.
+    """
+
+    params = (
+        ("timeframe", bt.TimeFrame.Days),
+        ("riskfreerate", 0.0),
+        ("factor", 365.0),
+        ("annualize", True),
+        ("stddev_sample", True),
     )
-    cerebro.addanalyzer(bt.analyzers.DrawDown, _name="drawdown")
+
+    def __init__(self) -> None:
+        self.timereturn = DailyReturns(timeframe=self.p.timeframe, compression=self.p.compression, fund=self.p.fund)
+
+
+class DrawDown(bt.analyzers.DrawDown):
+    """backtrader's `DrawDown`, its running numbers kept plain: its dictionary costs more than all else here."""
+
+    def start(self) -> None:
+        super().start()
+        self._length, self._worst = 0, [0, 0.0, 0.0]  # longest, deepest in percent, deepest in money
+
+    def next(self) -> None:
+        money = self._maxvalue - self._value
+        percent = 100.0 * money / self._maxvalue
+        self._length = self._length + 1 if percent else 0
+        worst = self._worst
+        if self._length > worst[0]:
+            worst[0] = self._length
+        if percent > worst[1]:
+            worst[1] = percent
+        if money > worst[2]:
+            worst[2] = money
+
+    def get_analysis(self) -> bt.utils.AutoOrderedDict:
+        rets, money = self.rets, self._maxvalue - getattr(self, "_value", self._maxvalue)
+        if money == money:  # not NaN: at least one bar was seen
+            rets.len, rets.moneydown, rets.drawdown = self._length, money, 100.0 * money / self._maxvalue
+            rets.max.len, rets.max.drawdown, rets.max.moneydown = self._worst
+        return rets
+
+
+def add_analyzers(cerebro: bt.Cerebro, days_per_year: float = 365.0) -> None:
+    """Add the analyzers of a run, named ``sharpe drawdown trades equity orders turnover``."""
+    cerebro.addanalyzer(DailySharpe, _name="sharpe", factor=days_per_year)
+    cerebro.addanalyzer(DrawDown, _name="drawdown")
     cerebro.addanalyzer(bt.analyzers.TradeAnalyzer, _name="trades")
     cerebro.addanalyzer(EquityCurve, _name="equity")
     cerebro.addanalyzer(OrderLog, _name="orders")

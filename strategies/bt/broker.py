@@ -37,10 +37,42 @@ class NextOpenBroker(bt.brokers.BackBroker):
     def __init__(self) -> None:
         super().__init__()
         self.p.filler = self._payable
+
+    def get_notification(self) -> bt.Order | None:
+        return self.notifs.popleft() if self.notifs else None
+
+    def next(self) -> None:
+        """One bar of the broker; without orders it is only worth what is held."""
+        if self.pending or self.submitted or self._toactivate or self._userhist or not self._is_plain():
+            super().next()
+            return
+        cash, held, unrealized = self.cash, 0.0, 0.0
+        for data, position in self.positions.items():
+            if position.size:
+                close = data.close[0]
+                held += position.size * close
+                unrealized += position.size * (close - position.price)
+        self._value = self._valuelever = cash + held
+        self._valuemkt = self._valuemktlever = held
+        self._fundval = self._value / self._fundshares
+        self._leverage, self._unrealized = 1.0, unrealized
+
+    def _is_plain(self) -> bool:
+        """Tell whether value is cash plus size x close: no interest, no leverage, no margins, no history."""
+        if self._plain is None:
+            schemes = list(self.comminfo.values())
+            self._plain = not self._fundhist and all(
+                type(scheme) is FractionalCommission and scheme.is_plain() for scheme in schemes
+            )
+        return self._plain and not self._cash_addition
+
+    def init(self) -> None:
+        super().init()
+        self._plain: bool | None = None
         self._clipped = False
 
     def submit(self, order: bt.Order, check: bool = True) -> bt.Order:
-        if self.getvalue() > MIN_ACCOUNT:
+        if self.getvalue() > MIN_ACCOUNT * self.startingcash:
             return super().submit(order, check)
         order.submit(self)
         self.orders.append(order)
@@ -56,7 +88,7 @@ class NextOpenBroker(bt.brokers.BackBroker):
         if not order.isbuy():
             return wanted
         commission = self.getcommissioninfo(order.data).getcommission(1.0, price)
-        payable = self.cash / (price + commission) if self.cash > MIN_ACCOUNT else 0.0
+        payable = self.cash / (price + commission) if self.cash > MIN_ACCOUNT * self.startingcash else 0.0
         if wanted <= payable * (1 - CLIP_TOLERANCE):
             return wanted
         size = self._shaved(order, min(wanted, payable), price)

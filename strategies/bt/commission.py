@@ -17,3 +17,7 @@ class FractionalCommission(bt.CommInfoBase):
     def getsize(self, price: float, cash: float) -> float:
         """Return the units that `cash` pays for at `price`, commission not counted."""
         return self.p.leverage * cash / price
+
+    def is_plain(self) -> bool:
+        """Tell whether holding costs nothing and one unit is worth one price."""
+        return self.stocklike and not self.p.interest and self.p.leverage == 1.0 and self.p.mult == 1.0

@@ -86,7 +86,7 @@ def _result(plan: Plan, strategy: bt.Strategy, forecasts: pd.DataFrame | None, s
 def _metrics(plan: Plan, strategy: bt.Strategy, equity: pd.Series, orders: pd.DataFrame) -> tuple[dict, tuple]:
     sharpe = strategy.analyzers.sharpe
     daily = np.array(list(sharpe.timereturn.get_analysis().values()))
-    ratio, note = sharpe_or_note(sharpe.get_analysis()["sharperatio"], daily, float(equity.min()))
+    ratio, note = sharpe_or_note(sharpe.get_analysis()["sharperatio"], daily, float(equity.min()) / plan.cash)
     final = float(strategy.broker.getvalue())
     metrics: dict[str, float | int | None] = {
         "sharpe": ratio,

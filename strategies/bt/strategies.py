@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import backtrader as bt
 import numpy as np
 
 from mlcore.errors import BarwiseError
 from strategies.bt.indicators import ForecastIndicator, StampRows
-from strategies.orders import is_dust_change, smallest_units
+from strategies.bt.quiet import QuietBars
+from strategies.orders import CLIP_TOLERANCE, MIN_ACCOUNT, is_dust_change, smallest_units, snap
 
 
-class ForecastStrategy(bt.Strategy):
+class ForecastStrategy(QuietBars, bt.Strategy):
     """Trades to a target weight: override `target_weight`, or give `weights` or `forecasts`.
 
     weights
@@ -59,19 +58,20 @@ class ForecastStrategy(bt.Strategy):
 
     def next(self) -> None:
         weight = self.target_weight()
-        target = 0.0 if weight != weight or abs(weight) < 1e-6 else weight  # noqa: PLR0124 (NaN)
-        if target == self._last_target or is_dust_change(target, self._last_target):
+        if weight == self._last_target or (weight != weight and not self._last_target):
             return
-        if not abs(target) <= 1:
+        if abs(weight) > 1:
             raise BarwiseError(f"`target_weight` is {weight!r}: it must be in [-1, 1], NaN for flat.")
-        self._last_target = target
-        self._order(target)
+        target = 0.0 if weight != weight else float(snap(weight))
+        if not is_dust_change(target, self._last_target):
+            self._last_target = target
+            self._order(target)
 
     def _order(self, target: float) -> None:
         close, value = self.data.close[0], self.broker.getvalue()
-        smallest = smallest_units(close, self.broker.startingcash, target)
+        smallest = float(smallest_units(close, self.broker.startingcash, target))
         units = target * value / close - self.position.size
-        if value <= 0:
+        if value <= MIN_ACCOUNT * self.broker.startingcash:
             self.sell(size=abs(units) or 1.0)  # the broker turns it away, and the order log says so
-        elif abs(units) >= smallest * (1 - 1e-9) and not math.isnan(units):
+        elif abs(units) >= smallest * (1 - CLIP_TOLERANCE):
             self.order_target_percent(target=target, min_units=smallest)

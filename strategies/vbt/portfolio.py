@@ -1,0 +1,151 @@
+"""From weights or forecasts to `vbt.Portfolio`: the functions that own the one-bar shift."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import vectorbt as vbt
+
+from mlcore.bars import bar_interval
+from strategies.costs import Costs
+from strategies.orders import (
+    check_forecasts_before,
+    checked_cash,
+    checked_prices,
+    checked_weights,
+    order_targets,
+    smallest_units,
+)
+from strategies.policy import Policy, Sizer, forecast_rows, target_weights
+
+
+def portfolio_from_weights(
+    bars: pd.DataFrame,
+    weights: pd.Series | pd.DataFrame,
+    *,
+    costs: Costs | None = None,
+    cash: float = 10_000.0,
+    **options: Any,
+) -> vbt.Portfolio:
+    """Return a `vbt.Portfolio` that trades target weights decided at each bar's close at the next bar's open.
+
+    **This function owns the one-bar shift**: give the weights as they were decided, unshifted. Shift them
+    yourself and every order fills a bar late; `Portfolio.from_orders` without a shift fills at the close
+    that decided. A frame of weights gives one column, with an account of its own, per column. Fills follow
+    the rule of `backtest`; `options` go to `Portfolio.from_orders` (`freq`, `log`, `engine`, ...).
+    """
+    checked_prices(bars)
+    checked_weights(weights, bars)
+    if len(bars) > 1:
+        options = {"freq": bar_interval(bars), **options}
+    columns = weights.columns if isinstance(weights, pd.DataFrame) else None
+    targets = order_targets(weights) if columns is None else _targets(weights)
+    return simulate(bars, targets, costs or Costs(), checked_cash(cash), columns=columns, **options)
+
+
+def portfolio_from_forecasts(
+    bars: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    *,
+    policy: Policy | None = None,
+    sizer: str | Sizer = "fixed",
+    sizer_params: Mapping[str, Any] | None = None,
+    costs: Costs | None = None,
+    cash: float = 10_000.0,
+    days_per_year: float = 365.0,
+    **options: Any,
+) -> vbt.Portfolio:
+    """Return a `vbt.Portfolio` that trades the frame of `walk_forward` over its span of `bars`.
+
+    Forecasts become weights by `policy.target_weights`, weights fills by `portfolio_from_weights`, which
+    **owns the one-bar shift**: give the forecasts unshifted. Raises `LookAheadError` for a row whose model
+    was trained through that row's bar or later.
+    """
+    check_forecasts_before(forecasts, bars)
+    weights = target_weights(
+        forecasts,
+        bars,
+        policy=policy,
+        sizer=sizer,
+        sizer_params=sizer_params,
+        days_per_year=days_per_year,
+    )
+    span = bars.iloc[forecast_rows(forecasts, bars)]
+    return portfolio_from_weights(span, weights, costs=costs, cash=cash, **options)
+
+
+# The kernels take 1e-12 for zero, of units, of money and of a price. In units of the account that is a rule
+# of its own for each market: real numbers where a unit costs 1e6, nothing where the account holds 1e9. So a
+# run counts in money and lots of its own, powers of two (scaled exactly, read back exactly) that put the
+# starting cash near 1, the highest price near 2^-10 (an account of a thousand lots), and no price below 2^-30.
+_HIGHEST, _LOWEST = -10, -30
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Engine money per unit of account currency, and units of the asset per engine lot."""
+
+    money: float = 1.0
+    lot: float = 1.0
+
+    @classmethod
+    def of(cls, bars: pd.DataFrame, cash: float) -> Scale:
+        """Return the scale of a run over `bars`."""
+        prices = bars[["open", "close"]].to_numpy(np.float64)
+        money = -round(math.log2(cash))
+        lot = max(_HIGHEST - math.log2(prices.max()), _LOWEST - math.log2(prices.min())) - money
+        return cls(2.0**money, 2.0 ** round(lot))
+
+    @property
+    def price(self) -> float:
+        """Engine price per price."""
+        return self.money * self.lot
+
+
+def simulate(
+    bars: pd.DataFrame,
+    targets: np.ndarray,
+    costs: Costs,
+    cash: float,
+    *,
+    scale: Scale | None = None,
+    columns: pd.Index | None = None,
+    log: bool = False,
+    **options: Any,
+) -> vbt.Portfolio:
+    """Order `targets`, ``(N,)`` or ``(N, columns)`` of `order_targets`, each on the row after its own."""
+    scale = scale or Scale()
+    close = bars["close"] * scale.price
+    opened = bars["open"].to_numpy(np.float64) * scale.price
+    # The shift, in one place: what row t decided is ordered on row t + 1, at its open.
+    ordered = np.concatenate([np.full_like(targets[:1], np.nan), targets[:-1]])
+    decided = close.shift(1).to_numpy(np.float64)
+    orders = ~np.isnan(ordered)
+    settings = {
+        "size": ordered if columns is None else pd.DataFrame(ordered, bars.index, columns),
+        "size_type": "targetpercent",
+        "price": opened if columns is None else opened[:, None],
+        # The account is valued at the close that decided (without this: at the price of the fill).
+        "val_price": -np.inf,
+        "min_size": np.nan_to_num(_smallest(decided, cash * scale.money, ordered)),
+        "fees": costs.commission,
+        "slippage": costs.slippage,
+        "init_cash": cash * scale.money,
+        "log": orders if log else False,
+        "max_orders": max(int(orders.sum()), 1),
+        "max_logs": max(int(orders.sum()), 1),
+    }
+    return vbt.Portfolio.from_orders(close, **{**settings, **options})
+
+
+def _targets(weights: pd.DataFrame) -> np.ndarray:
+    return np.column_stack([order_targets(weights.iloc[:, column]) for column in range(weights.shape[1])])
+
+
+def _smallest(decided: np.ndarray, cash: float, ordered: np.ndarray) -> np.ndarray:
+    return smallest_units(decided if ordered.ndim == 1 else decided[:, None], cash, ordered)
