@@ -31,6 +31,7 @@ class StudyConfig:
     max_gap: int = _flag(3, "missing bars in a row that a window or a label may span")
     repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
     stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
+    symbol: str | None = _flag(None, "which symbol of a file that holds several")
     commission: float = _flag(0.001, "fraction of the value of a fill")
     slippage: float = _flag(0.0005, "fraction of the price by which a fill is worse than the open")
     sizer: str = _flag("fixed", "rule from forecast to weight: fixed, confidence, volatility_target, study_rule")

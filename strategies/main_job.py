@@ -129,7 +129,7 @@ def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
 
 
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
-    bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped)
+    bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
     protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
     model = make_model(config.model, config)
     run = protocol.forecast(config.model, model)
