@@ -55,7 +55,8 @@ def make_forecasts(
     ===========  =================================================  ===============================================
     task         signal                                             confidence
     ===========  =================================================  ===============================================
-    classes      expected class score, sum of p_k x score_k         gap between the two highest probabilities
+    classes      expected class score, sum of p_k x score_k         gap between the two highest probabilities; 0 where
+                                                                    the likeliest class is flat or of the other side
     regression   tanh(prediction / `scale.spread`), 0 at spread 0   2 Phi(abs(prediction) / `scale.residual`) - 1
     quantiles    tanh(median / `scale.spread`), 0 at spread 0       2 Phi(abs(median) / d) - 1, d the deviation of the
                                                                     normal law as wide as the outermost quantiles
@@ -79,8 +80,7 @@ def make_forecasts(
 
 def _speak(raw: np.ndarray, task: Task, scale: ReturnScale | None) -> tuple[np.ndarray, np.ndarray]:
     if task.kind == "classes":
-        top = np.sort(raw, axis=1)
-        return (raw * np.asarray(task.scores)).sum(axis=1), top[:, -1] - top[:, -2]
+        return _class_view(raw, np.asarray(task.scores))
     if scale is None:
         raise BarwiseError(f"`scale` is missing: a task of kind {task.kind!r} needs a ReturnScale from past rows.")
     if task.kind == "regression":
@@ -91,6 +91,17 @@ def _speak(raw: np.ndarray, task: Task, scale: ReturnScale | None) -> tuple[np.n
         deviation = (raw[:, q.argmax()] - raw[:, q.argmin()]) / float(norm.ppf(q.max()) - norm.ppf(q.min()))
     signal = np.tanh(center / scale.spread) if scale.spread > 0 else np.zeros(len(raw))
     return signal, 2.0 * norm.cdf(_times(np.abs(center), deviation)) - 1.0
+
+
+def _class_view(raw: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Expected score, and the top-two gap where the likeliest class is on the signal's side.
+
+    A model that is sure of "flat" is not sure of the side that its signal leans to: confidence 0, or a sizer
+    that grows with confidence would bet most on the bars where nothing is expected.
+    """
+    signal, top = (raw * scores).sum(axis=1), np.sort(raw, axis=1)
+    sided = scores[np.argmax(raw, axis=1)] * signal > 0
+    return signal, np.where(sided, top[:, -1] - top[:, -2], 0.0)
 
 
 def _times(size: np.ndarray, unit: np.ndarray) -> np.ndarray:

@@ -88,8 +88,8 @@ def precision_at_k(
     """Return the share of right signs among the `k` most confident directional calls of every group, pooled.
 
     Calls and hits as in `hit_rate`. Without `groups` all rows are one group; with the UTC day of each row this is
-    "precision@k per day". A group with fewer than `k` calls gives all it has. Equal confidence: the earlier row
-    first. None where no row calls a side.
+    "precision@k per day". A group with fewer than `k` calls gives all it has. Equal confidence: the
+    stronger signal first, then the earlier row. None where no row calls a side.
 
     >>> signal, returns = np.array([0.3, -0.4, 0.9]), np.array([0.01, 0.02, 0.03])
     >>> precision_at_k(signal, np.array([0.2, 0.5, 0.8]), returns, k=2)
@@ -101,7 +101,7 @@ def precision_at_k(
     group = (
         np.zeros(len(called), dtype=np.int64) if groups is None else np.unique(groups[called], return_inverse=True)[1]
     )
-    order = np.lexsort((called, -confidence[called], group))
+    order = np.lexsort((called, -np.abs(signal[called]), -confidence[called], group))
     place = np.arange(len(order)) - np.searchsorted(group[order], group[order])  # 0 = the most confident of its group
     chosen = called[order[place < k]]
     return _mean(np.sign(signal[chosen]) == np.sign(returns[chosen]))

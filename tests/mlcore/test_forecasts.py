@@ -25,6 +25,20 @@ def test_classes_signal_is_the_expected_score_and_confidence_the_top_two_gap():
     assert row["confidence"] == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        [0.02, 0.01, 0.9, 0.05, 0.02],  # surely flat, leaning up by a hair
+        [0.3, 0.0, 0.0, 0.26, 0.44],  # likeliest up, and the signal is up: sided
+        [0.4, 0.0, 0.0, 0.3, 0.3],  # likeliest down, while the signal leans up
+    ],
+)
+def test_confidence_is_that_of_the_side_the_signal_calls(raw):
+    frame = made(raw, FIVE)
+    assert frame["signal"].iloc[0] > 0
+    assert frame["confidence"].iloc[0] == pytest.approx(0.14 if raw[-1] == 0.44 else 0.0)
+
+
 def test_columns_types_and_names_are_those_of_the_contract():
     frame = made([0.1, 0.1, 0.2, 0.5, 0.1], FIVE)
     assert list(frame) == ["signal", "confidence", "a", "b", "c", "d", "e", "disagreement", "fold", "trained_through"]

@@ -51,6 +51,11 @@ def test_precision_at_k_takes_the_most_confident_of_each_day_and_pools_them():
     assert metrics.precision_at_k(signal, confidence, returns, 50, days) == metrics.hit_rate(signal, returns) == 0.5
 
 
+def test_precision_at_k_breaks_a_tie_of_confidence_by_the_stronger_signal():
+    signal, returns = np.array([0.1, -0.3, 0.2]), np.array([-1.0, -1.0, -1.0])
+    assert metrics.precision_at_k(signal, np.zeros(3), returns, 1) == 1.0  # row 1, not row 0
+
+
 def test_quality_counts_days_of_utc():
     n = 48
     index = pd.date_range("2024-01-01", periods=n, freq="h", tz="UTC")
