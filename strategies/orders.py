@@ -117,7 +117,7 @@ def order_targets(weights: pd.Series) -> np.ndarray:
     return targets
 
 
-def snap(weights: np.ndarray) -> np.ndarray:
+def snap(weights: Any) -> Any:
     """Return weights nearer than `MIN_WEIGHT_CHANGE` to -1, 0 or 1 as that number; NaN stays.
 
     >>> snap(np.array([1 - 1e-9, 1e-9, 0.5, np.nan])).tolist()
@@ -167,7 +167,7 @@ def clip_note(orders: pd.DataFrame) -> str:
     return f"of {len(orders)} orders {partial} were filled in part and {rejected} rejected: see their `reason`"
 
 
-def orders_table(engine: str, symbol: str, index: pd.DatetimeIndex, rows: list[tuple]) -> pd.DataFrame:
+def orders_table(engine: str, symbol: str, index: pd.Index, rows: list[tuple]) -> pd.DataFrame:
     """Build the orders table from tuples ``(decided row, fill row, size, price, commission, status, reason)``."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * 7
     return pd.DataFrame(

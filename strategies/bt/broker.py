@@ -34,9 +34,8 @@ class NextOpenBroker(bt.brokers.BackBroker):
         ("slip_out", True),
     )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.p.filler = self._payable
+    cash: float
+    _plain: bool | None = None
 
     def get_notification(self) -> bt.Order | None:
         return self.notifs.popleft() if self.notifs else None
@@ -68,8 +67,8 @@ class NextOpenBroker(bt.brokers.BackBroker):
 
     def init(self) -> None:
         super().init()
-        self._plain: bool | None = None
-        self._clipped = False
+        self.p.filler = self._payable
+        self._plain, self._clipped = None, False
 
     def submit(self, order: bt.Order, check: bool = True) -> bt.Order:
         if self.getvalue() > MIN_ACCOUNT * self.startingcash:

@@ -56,7 +56,7 @@ class BarsFeed(bt.feed.DataBase):
         missing = [name for name in _COLUMNS[:4] if not isinstance(bars, pd.DataFrame) or name not in bars.columns]
         if missing:
             raise BarsError(f"`bars` have no column {missing[0]!r}: `BarsFeed` needs open, high, low and close.")
-        timeframe, compression = _timeframe(bars.index)
+        timeframe, compression = _timeframe(pd.DatetimeIndex(bars.index))
         if self.p.timeframe is None:
             self.p.timeframe, self.p.compression = timeframe, self.p.compression or compression
         self.p.compression = self.p.compression or 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import backtrader as bt
 import numpy as np
 import pandas as pd
@@ -51,7 +53,7 @@ class ForecastIndicator(bt.Indicator):
     trained through that row's bar or later.
     """
 
-    lines = ("signal", "confidence", "fold", "retrain")
+    lines: Any = ("signal", "confidence", "fold", "retrain")
     params = (("forecasts", None),)
     plotinfo = {"plotname": "forecast", "plotyhlines": [0.0], "plotymargin": 0.15}
     plotlines = {
@@ -61,7 +63,7 @@ class ForecastIndicator(bt.Indicator):
         "retrain": {"marker": "v", "color": "tab:red", "markersize": 7.0, "ls": ""},
     }
 
-    def __init__(self) -> None:
+    def __init__(self, *datas: Any, **params: Any) -> None:
         forecasts = self.p.forecasts
         if forecasts is None or "signal" not in forecasts.columns:
             raise BarwiseError("`forecasts` has no column 'signal': give the frame that `walk_forward` returns.")

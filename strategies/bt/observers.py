@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import backtrader as bt
 
 
@@ -12,7 +14,7 @@ class Exposure(bt.Observer):
     differ by what the price did since the order, and where cash did not pay for all of it.
     """
 
-    lines = ("exposure", "target")
+    lines: Any = ("exposure", "target")
     plotinfo = {"plot": True, "subplot": True, "plotname": "exposure", "plotyhlines": [0.0]}
     plotlines = {"exposure": {"color": "tab:green"}, "target": {"color": "tab:gray", "ls": "--", "alpha": 0.7}}
 

@@ -1,7 +1,7 @@
 """Less ceremony on the bars where nothing happens, which are most: the same calls, found once.
 
 backtrader walks all analyzers and their children three times a bar to call hooks that few of them
-define, and asks at every bar whether the warm-up is over. The mixin keeps the hooks that are defined.
+define, and asks at every bar whether the warm-up is over. `QuietStrategy` keeps the hooks that are defined.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import backtrader as bt
 
 
-class QuietBars:
-    """Mixin before `bt.Strategy`: on a bar without news it calls only the hooks that are defined."""
+class QuietStrategy(bt.Strategy):
+    """A `bt.Strategy` that on a bar without news calls only the hooks that are defined."""
 
     _cash_hooks: list[Callable] | None = None
     _fund_hooks: list[Callable]
@@ -22,7 +22,7 @@ class QuietBars:
 
     def _notify(self, qorders: Any = (), qtrades: Any = ()) -> None:
         if qorders or qtrades or self._orderspending or self._tradespending or self.cerebro.p.quicknotify:
-            super()._notify(qorders, qtrades)  # type: ignore[misc]
+            super()._notify(qorders, qtrades)
             return
         if self._cash_hooks is None:
             listeners = [self, *self.analyzers, *self._slave_analyzers]
@@ -39,12 +39,12 @@ class QuietBars:
 
     def _getminperstatus(self) -> int:
         if not self._warm:
-            self._warm = super()._getminperstatus() < 0  # type: ignore[misc]
+            self._warm = super()._getminperstatus() < 0
         return self._minperstatus
 
     def _next_analyzers(self, minperstatus: int, once: bool = False) -> None:
         if minperstatus >= 0:
-            super()._next_analyzers(minperstatus, once)  # type: ignore[misc]
+            super()._next_analyzers(minperstatus, once)
             return
         if self._next_hooks is None:
             self._next_hooks = [hook for analyzer in self.analyzers for hook in _hooks(analyzer, "next")]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import backtrader as bt
 import numpy as np
 
 from mlcore.errors import BarwiseError
 from strategies.bt.indicators import ForecastIndicator, StampRows
-from strategies.bt.quiet import QuietBars
+from strategies.bt.quiet import QuietStrategy
 from strategies.orders import CLIP_TOLERANCE, MIN_ACCOUNT, is_dust_change, smallest_units, snap
 
 
-class ForecastStrategy(QuietBars, bt.Strategy):
+class ForecastStrategy(QuietStrategy):
     """Trades to a target weight: override `target_weight`, or give `weights` or `forecasts`.
 
     weights
@@ -62,7 +61,7 @@ class ForecastStrategy(QuietBars, bt.Strategy):
             return
         if abs(weight) > 1:
             raise BarwiseError(f"`target_weight` is {weight!r}: it must be in [-1, 1], NaN for flat.")
-        target = 0.0 if weight != weight else float(snap(weight))
+        target = 0.0 if weight != weight else float(snap(np.float64(weight)))
         if not is_dust_change(target, self._last_target):
             self._last_target = target
             self._order(target)

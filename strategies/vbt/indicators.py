@@ -33,7 +33,7 @@ ForecastSignals = vbt.IndicatorFactory(
     param_names=["entry", "exit", "min_confidence", "size"],
     output_names=["weight", "entries", "exits", "short_entries", "short_exits"],
 ).from_apply_func(_signals, entry=0.0, exit=0.0, min_confidence=0.0, size=1.0)
-ForecastSignals.__doc__ = """Entries, exits and target weights of forecasts, by the thresholds of `strategies.policy.Policy`.
+ForecastSignals.__doc__ = """Entries, exits and target weights of forecasts, by the thresholds of `policy.Policy`.
 
 ``ForecastSignals.run(forecasts["signal"], forecasts["confidence"], entry=[0.1, 0.2, 0.3], exit=0.0)`` gives a
 column per threshold (``param_product=True`` for all combinations). `weight` is side x `size`, NaN flat;

@@ -43,9 +43,12 @@ def portfolio_from_weights(
     checked_weights(weights, bars)
     if len(bars) > 1:
         options = {"freq": bar_interval(bars), **options}
-    columns = weights.columns if isinstance(weights, pd.DataFrame) else None
-    targets = order_targets(weights) if columns is None else _targets(weights)
-    return simulate(bars, targets, costs or Costs(), checked_cash(cash), columns=columns, **options)
+    if isinstance(weights, pd.DataFrame):
+        options = {"columns": weights.columns, **options}
+        targets = np.column_stack([order_targets(weights.iloc[:, column]) for column in range(weights.shape[1])])
+    else:
+        targets = order_targets(weights)
+    return simulate(bars, targets, costs or Costs(), checked_cash(cash), **options)
 
 
 def portfolio_from_forecasts(
@@ -141,10 +144,6 @@ def simulate(
         "max_logs": max(int(orders.sum()), 1),
     }
     return vbt.Portfolio.from_orders(close, **{**settings, **options})
-
-
-def _targets(weights: pd.DataFrame) -> np.ndarray:
-    return np.column_stack([order_targets(weights.iloc[:, column]) for column in range(weights.shape[1])])
 
 
 def _smallest(decided: np.ndarray, cash: float, ordered: np.ndarray) -> np.ndarray:

@@ -51,8 +51,8 @@ def run_vectorbt(
     scale = Scale.of(plan.bars, plan.cash)
     portfolio, kernel, fallback = _simulate(plan, scale)
     orders = orders_table(ENGINE, symbol, bars.index, _order_rows(portfolio, scale))
-    equity = pd.Series(portfolio.value(engine=kernel).to_numpy() / scale.money, bars.index, name=ENGINE)
-    metrics, notes = _metrics(plan, equity, orders, days_per_year, kernel)
+    equity = pd.Series(portfolio.value(engine=stats_kernel(kernel)).to_numpy() / scale.money, bars.index, name=ENGINE)
+    metrics, notes = _metrics(plan, equity, orders, days_per_year, stats_kernel(kernel))
     return BacktestResult(
         engine=ENGINE,
         equity=equity,
@@ -80,6 +80,11 @@ def _simulate(plan: Plan, scale: Scale) -> tuple[vbt.Portfolio, str, str]:
         return run(engine="numba"), "numba", FELL_BACK.format(reason=error)
 
 
+def stats_kernel(kernel: str) -> str:
+    """Return the kernel for vectorbt's own statistics: the one that simulated."""
+    return kernel
+
+
 def _order_rows(portfolio: vbt.Portfolio, scale: Scale) -> list[tuple]:
     """Read vectorbt's log into ``(decided, filled, size, price, commission, status, reason)``; dust is no row."""
     log = portfolio.log_records
@@ -103,16 +108,18 @@ def _order_rows(portfolio: vbt.Portfolio, scale: Scale) -> list[tuple]:
 def _metrics(
     plan: Plan, equity: pd.Series, orders: pd.DataFrame, days_per_year: float, kernel: str
 ) -> tuple[dict, tuple]:
-    daily = equity.groupby(equity.index.floor("D")).last()
+    daily = equity.groupby(pd.DatetimeIndex(equity.index).floor("D")).last()
     returns = vbt.returns.accessors.ReturnsSRAccessor.from_value(
         daily, init_value=plan.cash, engine=kernel, freq="1D", year_freq=pd.Timedelta(days=days_per_year)
     )
     own = returns.sharpe_ratio() if len(daily) > 1 else None
     ratio, note = sharpe_or_note(own, returns.obj.to_numpy(), float(equity.min()) / plan.cash)
     # From the starting cash on: vectorbt's own drawdown begins at the first bar's close.
-    fall = pd.Series(np.r_[plan.cash, equity.to_numpy()]).vbt.drawdown(engine=kernel)
+    fall = vbt.generic.accessors.GenericSRAccessor(pd.Series(np.r_[plan.cash, equity.to_numpy()])).drawdown(
+        engine=kernel
+    )
     fills = orders[orders["size"] != 0]
-    rows = equity.index.get_indexer(fills["timestamp"])
+    rows = equity.index.get_indexer(pd.Index(fills["timestamp"]))
     opened = plan.bars["open"].to_numpy(np.float64)[rows]
     size, price = fills["size"].abs().to_numpy(), fills["price"].to_numpy()
     metrics: dict[str, float | int | None] = {

@@ -1,0 +1,86 @@
+import backtrader as bt
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlcore.errors import BarwiseError, LookAheadError
+from strategies.bt import BarsFeed, ForecastIndicator
+from tests.conftest import random_bars
+
+LINES = ("signal", "confidence", "fold", "retrain")
+
+
+def forecasts_on(index, rows=slice(10, 40), fold_size=12):
+    index = index[rows]
+    rng = np.random.default_rng(0)
+    n = len(index)
+    frame = pd.DataFrame({"signal": rng.uniform(-1, 1, n), "confidence": rng.random(n)}, index)
+    frame["fold"] = np.arange(n) // fold_size
+    frame["trained_through"] = index - pd.Timedelta(hours=1)
+    frame.iloc[3, 0] = np.nan
+    return frame
+
+
+class Reader(bt.Strategy):
+    params = (("forecasts", None),)
+
+    def __init__(self):
+        self.forecast = ForecastIndicator(self.data, forecasts=self.p.forecasts)
+        self.seen = []
+
+    def next(self):
+        self.seen.append([getattr(self.forecast, name)[0] for name in LINES])
+
+
+def read(feed, forecasts, **options):
+    cerebro = bt.Cerebro(stdstats=False, **options)
+    cerebro.adddata(feed)
+    cerebro.addstrategy(Reader, forecasts=forecasts)
+    strategy = cerebro.run()[0]
+    assert strategy.forecast._minperiod == 1
+    return np.array(strategy.seen)
+
+
+@pytest.mark.parametrize("feed", [BarsFeed, lambda bars: bt.feeds.PandasData(dataname=bars)], ids=["ours", "stock"])
+@pytest.mark.parametrize("preload", [True, False])
+@pytest.mark.parametrize("runonce", [True, False])
+@pytest.mark.parametrize("exactbars", [-2, 0, 1])
+def test_all_modes_and_feeds_read_the_forecast_of_the_bars_own_stamp(feed, preload, runonce, exactbars):
+    bars = random_bars(60)
+    forecasts = forecasts_on(bars.index)
+    expected = forecasts.assign(retrain=np.where(forecasts["fold"].diff() != 0, 1.0, np.nan))
+    expected = expected.reindex(bars.index)[list(LINES)].to_numpy(float)
+    got = read(feed(bars), forecasts, preload=preload, runonce=runonce, exactbars=exactbars)
+    np.testing.assert_array_equal(got, expected)
+    assert np.nansum(got[:, 3]) == 3
+
+
+def test_it_is_looked_up_by_stamp_not_by_row():
+    bars = random_bars(60)
+    forecasts = forecasts_on(bars.index).drop(bars.index[[15, 22]])
+    later = bars.iloc[20:50].drop(bars.index[25])
+    got = read(BarsFeed(later), forecasts)
+    np.testing.assert_array_equal(got[:, 0], forecasts["signal"].reindex(later.index))
+
+
+def test_a_model_that_knew_the_bar_is_refused():
+    bars = random_bars(60)
+    forecasts = forecasts_on(bars.index)
+    forecasts.iloc[5, forecasts.columns.get_loc("trained_through")] = forecasts.index[5]
+    with pytest.raises(LookAheadError, match=str(forecasts.index[5])[:16]):
+        read(BarsFeed(bars), forecasts)
+
+
+def test_frames_that_are_no_forecasts_are_refused():
+    bars = random_bars(20)
+    with pytest.raises(BarwiseError, match="signal"):
+        read(BarsFeed(bars), bars)
+    with pytest.raises(BarwiseError, match="increasing"):
+        read(BarsFeed(bars), forecasts_on(bars.index, slice(2, 9)).iloc[::-1])
+
+
+def test_a_signal_alone_is_enough_and_none_is_nan():
+    bars = random_bars(20)
+    got = read(BarsFeed(bars), pd.DataFrame({"signal": 0.5}, bars.index[:5]))
+    assert (got[:5, 0] == 0.5).all() and np.isnan(got[5:, 0]).all() and np.isnan(got[:, 1:]).all()
+    assert np.isnan(read(BarsFeed(bars), pd.DataFrame({"signal": []}, bars.index[:0]))).all()
