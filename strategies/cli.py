@@ -58,6 +58,8 @@ def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) 
     if hint is bool:
         parser.add_argument(flag, action="store_true", default=field.default, help=field.metadata.get("help", ""))
         return
+    if typing.get_origin(hint) is tuple:  # several words after one flag: --entry 0 0.1 0.2
+        hint, default = typing.get_args(hint)[0], {"nargs": "+", **({} if required else {"default": [*field.default]})}
     parser.add_argument(flag, type=hint, required=required, help=field.metadata.get("help", ""), **default)
 
 

@@ -1,0 +1,93 @@
+"""Which thresholds, sizers and costs would have earned, over forecasts already made?
+
+python experiments/sweep.py --forecasts DIR/forecasts.parquet --bars FILE --out DIR2 --entry 0 0.1 0.2 --sizer fixed
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from strategies.cli import parse_config, run_cli
+
+
+def _flag(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Settings of a sweep; flags that take several values are the grid, every combination of which is tried."""
+
+    forecasts: str = field(metadata={"help": "forecasts.parquet of a main job"})
+    bars: str = field(metadata={"help": "the bars those forecasts were made from"})
+    out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
+    entry: tuple[float, ...] = _flag((0.0, 0.02, 0.05, 0.1, 0.2, 0.4), "|signal| at which a position is opened")
+    exit: tuple[float, ...] = _flag((0.0,), "|signal| below which it is closed")
+    min_hold: tuple[int, ...] = _flag((0,), "bars that a position is held at least")
+    band: tuple[float, ...] = _flag((0.0,), "a new target weight nearer than this to the last one is not ordered")
+    side: tuple[str, ...] = _flag(("both",), "both, long, short")
+    min_confidence: tuple[float, ...] = _flag((0.0,), "confidence below which nothing is opened")
+    sizer: tuple[str, ...] = _flag(
+        ("fixed", "confidence", "volatility_target", "study_rule"), "names, or recipes: study_rule:base=0.1,cap=0.2"
+    )
+    commission: tuple[float, ...] = _flag((0.001, 0.0005, 0.0), "fractions of the value of a fill")
+    slippage: tuple[float, ...] = _flag((0.0005,), "fractions by which a fill is worse than the open")
+    days_per_year: float = _flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
+    cash: float = _flag(10_000.0, "starting cash")
+    volatility_window: int = _flag(60, "bars of the volatility that sizers read")
+    repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
+    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+
+
+def main() -> None:
+    config = parse_config(SweepConfig, None, __doc__)
+    from mlcore.bars import read_bars
+    from strategies.folder import check_folder, result_folder
+    from strategies.terminal import progress_bars
+    from strategies.vbt.sweep import Grid, read_forecasts, sweep
+    from strategies.vbt.sweep_report import best_rows, sentence, write_sweep
+
+    check_folder(config.out, overwrite=config.overwrite)
+    forecasts = read_forecasts(config.forecasts)
+    bars = read_bars(config.bars, repair=tuple(filter(None, config.repair.split(","))))
+    grid = Grid(**{setting.name: tuple(getattr(config, setting.name)) for setting in fields(Grid)})
+    console = Console()
+    with progress_bars(console) as progress:
+        table = sweep(
+            forecasts,
+            bars,
+            grid,
+            cash=config.cash,
+            days_per_year=config.days_per_year,
+            volatility_window=config.volatility_window,
+            progress=progress,
+        )
+    with result_folder(config.out, overwrite=config.overwrite) as folder:
+        write_sweep(table, asdict(config), folder)
+    best = best_rows(table, config.days_per_year)
+    console.print(_best(table, best))
+    for found in best:
+        console.print(sentence(found), highlight=False, markup=False)
+    console.print(f"Open {config.out}/heatmap.html", soft_wrap=True)
+
+
+def _best(rows: Any, found: list[dict[str, Any]]) -> Table:
+    """The best row at each cost, and how many were tried."""
+    shown = Table(title=f"{len(rows):,} combinations tried; the best at each cost, after that cost")
+    for name in ("fee", "slippage", "tried", "Sharpe", "by luck", "return", "drawdown", "orders"):
+        shown.add_column(name, justify="right")
+    for one in found:
+        best = one["best"]
+        cost = (f"{one['commission']:.3%}", f"{one['slippage']:.3%}", f"{one['tried']:,}")
+        if best is None:
+            shown.add_row(*cost, "undefined")
+            continue
+        earned = (f"{best['total_return']:+.1%}", f"{best['max_drawdown']:.1%}", f"{best['n_orders']:,}")
+        shown.add_row(*cost, f"{best['sharpe']:.2f}", f"{one['best_by_luck']:.2f}", *earned)
+    return shown
+
+
+if __name__ == "__main__":
+    run_cli(main)

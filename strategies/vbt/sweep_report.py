@@ -1,0 +1,194 @@
+"""What a sweep found: the best rows beside the number tried, and heatmaps of all."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from scipy.stats import norm
+
+from strategies.report.figures import styled
+from strategies.report.page import Section, figure, notes, page, said
+from strategies.vbt.sweep import PARAMETERS
+
+COSTS = ["commission", "slippage"]
+MOST_PANELS = 6
+EULER = 0.5772156649015329
+
+
+def expected_maximum_sharpe(n: int, variance: float) -> float:
+    """Return the best Sharpe ratio to expect of `n` independent trials without skill whose ratios vary by `variance`.
+
+    The False Strategy theorem (Bailey, Lopez de Prado 2014); 0 for one trial, where its formula has no value.
+
+    >>> expected_maximum_sharpe(100, 1.0)
+    2.5306
+    """
+    if n <= 1:
+        return 0.0
+    first, second = norm.ppf(1 - 1 / n), norm.ppf(1 - 1 / (n * math.e))
+    return math.sqrt(variance) * float((1 - EULER) * first + EULER * second)
+
+
+def best_rows(table: pd.DataFrame, days_per_year: float) -> list[dict[str, Any]]:
+    """Return the best row at each cost, with what luck alone would have shown; costs are no choice of the trader.
+
+    ``tried`` counts the rules traded at that cost, ``defined`` those with a Sharpe ratio, ``spread`` is the sample
+    deviation of theirs, ``best`` the row of the highest (None where no rule has one). ``best_by_luck`` is what
+    `expected_maximum_sharpe` expects of as many rules without skill, free of cost and independent, whose ratios
+    vary by days per year / days as those of independent daily returns do (rules alike show less).
+    """
+    found = []
+    for (commission, slippage), tried in table.groupby(COSTS, sort=False):
+        sharpe = tried["sharpe"].dropna()
+        found.append(
+            {
+                "commission": commission,
+                "slippage": slippage,
+                "tried": len(tried),
+                "defined": len(sharpe),
+                "spread": float(sharpe.std(ddof=1)) if len(sharpe) > 1 else None,
+                "best": None if sharpe.empty else tried.loc[[sharpe.idxmax()]].to_dict("records")[0],
+                "best_by_luck": expected_maximum_sharpe(len(tried), days_per_year / tried["days"].iloc[0]),
+            }
+        )
+    return found
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """Return one of `best_rows` in words."""
+    cost = f"At commission {found['commission']:.3%} and slippage {found['slippage']:.3%}"
+    if found["best"] is None:
+        return f"{cost}: none of {found['tried']:,} rules tried has a Sharpe ratio."
+    best = found["best"]
+    rule = ", ".join(f"{name} {best[name]}" for name in PARAMETERS if name not in COSTS)
+    return (
+        f"{cost}, the best of {found['tried']:,} rules tried has a Sharpe ratio of {best['sharpe']:.2f} ({rule}). As "
+        f"many rules without skill would show a best of {found['best_by_luck']:.2f} by luck over {best['days']} days."
+    )
+
+
+def write_sweep(table: pd.DataFrame, config: dict[str, Any], folder: Path) -> None:
+    """Write ``sweep.parquet``, ``sweep.json``, ``heatmap.html`` and ``heatmap.png`` into `folder`."""
+    table.to_parquet(folder / "sweep.parquet", index=False)
+    best = best_rows(table, config["days_per_year"])
+    found = {"tried": len(table), "best": best, "config": config}
+    text = json.dumps(found, indent=2, default=lambda value: value.item())
+    (folder / "sweep.json").write_text(text + "\n")
+    panels = heatmap_panels(table)
+    (folder / "heatmap.html").write_text(_html(table, best, panels), encoding="utf-8")
+    png_heatmap(panels, f"{len(table):,} combinations tried").savefig(folder / "heatmap.png", dpi=120)
+
+
+def _html(table: pd.DataFrame, best: list[dict[str, Any]], panels: dict[str, pd.DataFrame]) -> str:
+    lead = f"{len(table):,} combinations tried over {table['days'].iloc[0]:,} days out of sample, in vectorbt."
+    first = next(iter(panels.values()))
+    caption = (
+        f"Sharpe ratio by {first.columns.name} and {first.index.name}; what else was varied is at its median. "
+        "Grey: undefined."
+    )
+    shown = len(panels) < len(best)
+    caption += f" The {len(panels)} dearest of {len(best)} costs; sweep.parquet holds all." if shown else ""
+    reach = _reach(panels)
+    drawn = "".join(
+        f"<h3>{name}</h3>{figure(html_heatmap(grid, reach), f'heatmap-{number}')}"
+        for number, (name, grid) in enumerate(panels.items())
+    )
+    parts = [
+        Section("top", "", said(lead)),
+        Section("best", "The best, and how many were tried", notes(map(sentence, best))),
+    ]
+    return page(
+        "Sweep of trading rules over one set of forecasts",
+        [*parts, Section("map", "All of them", drawn + said(caption, "small"))],
+    )
+
+
+def heatmap_panels(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return one grid of Sharpe ratios a cost, dearest first, at most `MOST_PANELS`: title -> values.
+
+    Columns and rows are the two parameters with the most values (`entry` and `sizer` win ties); what else was
+    varied is taken at its median, so that a cell is what its parameters gave, not the luckiest of its rest.
+    """
+    names = [name for name in ("entry", "sizer", *PARAMETERS) if name not in COSTS]
+    x, y = sorted(dict.fromkeys(names), key=lambda name: -table[name].nunique())[:2]
+    costs = table[COSTS].drop_duplicates().sort_values(COSTS, ascending=False).head(MOST_PANELS)
+    panels = {}
+    for commission, slippage in costs.itertuples(index=False):
+        here = table[(table["commission"] == commission) & (table["slippage"] == slippage)]
+        grid = here.pivot_table(index=y, columns=x, values="sharpe", aggfunc="median", dropna=False, sort=False)
+        panels[f"commission {commission:.3%}, slippage {slippage:.3%}"] = grid
+    return panels
+
+
+def html_heatmap(grid: pd.DataFrame, reach: float) -> go.Figure:
+    """Return one panel; white is 0, `reach` the end of the colours; numbers on hover."""
+    hover = f"{grid.columns.name} %{{x}}<br>{grid.index.name} %{{y}}<br>Sharpe %{{z:.3f}}<extra></extra>"
+    drawn = go.Figure(
+        go.Heatmap(
+            x=[str(name) for name in grid.columns],
+            y=[str(name) for name in grid.index],
+            z=grid.to_numpy(np.float64),
+            colorscale="RdBu",
+            zmin=-reach,
+            zmax=reach,
+            hovertemplate=hover,
+            colorbar={
+                "orientation": "h",
+                "thickness": 10,
+                "title": {"text": "Sharpe ratio, a year", "side": "top", "font": {"size": 12}},
+                "y": 1.0,
+                "yanchor": "bottom",
+                "nticks": 5,
+            },
+        )
+    )
+    drawn.update_xaxes(title_text=str(grid.columns.name), type="category")
+    drawn.update_yaxes(title_text=str(grid.index.name), type="category", autorange="reversed")
+    return styled(drawn, 190 + 28 * len(grid)).update_layout(plot_bgcolor="#e5e7eb")
+
+
+def png_heatmap(panels: dict[str, pd.DataFrame], title: str) -> Figure:
+    """Return the panels as a picture, with numbers in the cells where there is room; grey is undefined."""
+    rows = sum(len(grid) for grid in panels.values())
+    columns = max(grid.shape[1] for grid in panels.values())
+    size = (min(max(7.0, 2.5 + 0.75 * columns), 18.0), min(1.2 + 1.1 * len(panels) + 0.42 * rows, 40.0))
+    picture = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(picture)
+    ratios = [len(grid) + 1.5 for grid in panels.values()]
+    axes = picture.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": ratios})[:, 0]
+    reach = _reach(panels)
+    image: Any = None
+    for spot, (name, grid) in zip(axes, panels.items(), strict=True):
+        values = grid.to_numpy(np.float64)
+        spot.set_facecolor("#e5e7eb")
+        image = spot.imshow(values, cmap="RdBu", norm=TwoSlopeNorm(0, -reach, reach), aspect="auto")
+        spot.set_xticks(range(grid.shape[1]), [str(label) for label in grid.columns])
+        spot.set_yticks(range(grid.shape[0]), [str(label) for label in grid.index])
+        spot.set(xlabel=grid.columns.name, ylabel=grid.index.name)
+        spot.set_title(name, fontsize=10, loc="left")
+        if columns <= 16:
+            _numbers(spot, values, reach)
+    picture.suptitle(title, fontsize=11)
+    picture.colorbar(image, ax=list(axes), label="Sharpe ratio, a year", fraction=0.04)
+    return picture
+
+
+def _numbers(spot: Any, values: np.ndarray, reach: float) -> None:
+    for (row, column), value in np.ndenumerate(values):
+        words, dark = ("-", False) if np.isnan(value) else (f"{value:.2f}", abs(value) > 0.6 * reach)
+        spot.text(column, row, words, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+
+
+def _reach(panels: dict[str, pd.DataFrame]) -> float:
+    """Return the largest size of a ratio, so that 0 is the middle of the colours."""
+    sizes = np.abs(np.concatenate([grid.to_numpy(np.float64).ravel() for grid in panels.values()]))
+    return max(float(np.nanmax(sizes, initial=0.0)), 0.1)
