@@ -19,12 +19,14 @@ from matplotlib.artist import setp
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from strategies.bt.feed import BarsFeed
 from strategies.bt.panes import AccountPane, ConfidencePane, FillMarks, SignalPane, WeightPane
 from strategies.result import BacktestResult
 
 MOST_BARS = 2000  # on a picture 1,900 pixels wide more bars than this only hide each other
+WIDE = 5  # a price or an account that moved by more than this factor is drawn on a log scale
 
 
 def plot_backtrader(
@@ -114,8 +116,8 @@ def _retrains(forecasts: pd.DataFrame, bars: pd.DataFrame, many: int) -> np.ndar
 def _marks(orders: pd.DataFrame, bars: pd.DataFrame, drawn: pd.DataFrame) -> list[np.ndarray]:
     """Return the rows of buy and sell marks: a little under and over the close, so the line stays in sight."""
     net, close = net_fills(orders, bars), drawn["close"].to_numpy(np.float64)
-    off = 0.02 * float(np.ptp(close)) or 0.01 * close[0]
-    return [np.where(net > 0, close - off, np.nan), np.where(net < 0, close + off, np.nan)]
+    off = 1 + (0.02 * float(np.ptp(np.log(close))) or 0.01)
+    return [np.where(net > 0, close / off, np.nan), np.where(net < 0, close * off, np.nan)]
 
 
 def _title(bars: pd.DataFrame, result: BacktestResult) -> str:
@@ -188,6 +190,8 @@ def _picture_class() -> Any:
                 axes.grid(True, color="#e5e7eb", linewidth=0.6)
                 axes.set_axisbelow(True)
                 axes.set_xlim(-0.5, len(stamps) - 0.5)
+                if axes.get_ylabel() in ("price", AccountPane.unit):
+                    _log_where_wide(axes)
                 if axes.get_legend():
                     axes.get_legend().remove()
                 _legend(axes)
@@ -209,6 +213,19 @@ def _legend(axes: Any) -> None:
         mark.set_markersize(5.5 if count <= 300 else 3.5)
     price = next(line for line in axes.lines if line not in marks)
     axes.legend([price, *marks], ["close", "bought", "sold"], loc="best", ncols=3, fontsize=9, framealpha=0.85)
+
+
+def _log_where_wide(axes: Any) -> None:
+    """Draw a line whose ends are far apart on a log scale, down to a thousandth of where it began."""
+    values = axes.lines[0].get_ydata()
+    least, most = max(float(np.min(values)), 1e-3 * float(values[0])), float(np.max(values))
+    if most <= WIDE * least:
+        return
+    axes.set_ylim(least / 1.1, most * 1.1)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _times(axes: Any, stamps: pd.DatetimeIndex) -> None:

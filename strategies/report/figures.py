@@ -24,6 +24,7 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#767676"
 WIDE = 20  # accounts further apart than this are drawn on a log scale: on a plain one the small lie on the axis
+GONE = 1e-3  # share of the starting cash below which an account is not drawn on a log scale
 PLAIN = {"color": "#56B4E9", "width": 1.4}
 
 
@@ -67,11 +68,19 @@ def equity_figure(study: Study) -> go.Figure:
         figure.add_scatter(y=fall, hovertemplate="%{y:.2f}%", showlegend=False, row=2, col=1, **shared)
     figure.update_xaxes(type="date", hoverformat="%Y-%m-%d %H:%M")
     figure.update_xaxes(title_text="bar (UTC)", row=2, col=1)
-    wide = bool((curves.min().min() > 0) and (curves.max().max() > WIDE * curves.min().min()))
-    scale = {"type": "log", "title_text": "account value (log scale)"} if wide else {"title_text": "account value"}
-    figure.update_yaxes(tickformat="~s", row=1, col=1, **scale)
+    figure.update_yaxes(tickformat="~s", row=1, col=1, **_scale(curves))
     figure.update_yaxes(title_text="drawdown, %", row=2, col=1)
     return styled(figure, 560).update_layout(hovermode="x unified")
+
+
+def _scale(curves: pd.DataFrame) -> dict[str, Any]:
+    """Return the axis of accounts: a log one where they are far apart, down to a thousandth of the starting cash."""
+    most, least = float(curves.max().max()), float(curves.min().min())
+    least = max(least, GONE * float(curves.iloc[0].max()))
+    if most <= WIDE * least:
+        return {"title_text": "account value"}
+    reach = [float(np.log10(least)) - 0.05, float(np.log10(most)) + 0.05]
+    return {"type": "log", "title_text": "account value (log scale)", "range": reach}
 
 
 def fold_figure(folds: list[dict[str, Any]]) -> go.Figure:

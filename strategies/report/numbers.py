@@ -13,6 +13,8 @@ from mlcore.metrics import hit_rate, rank_ic
 from strategies.result import BacktestResult
 from strategies.study import Study
 
+GONE = 1e-4  # an account below this share of the starting cash is gone
+
 
 def drawdown(equity: pd.Series) -> pd.Series:
     """Return the fall of equity from its highest so far (the first row is the starting cash), as a positive fraction.
@@ -70,7 +72,8 @@ def fold_rows(study: Study) -> list[dict[str, Any]]:
     """Return one dict a fold: the fold's own, its forecasts' quality, and what its bars earned.
 
     ``net_return`` is equity at the close of the fold's last bar over that at the close of the bar before its
-    first (the starting cash for the first fold); ``orders`` counts those decided inside it.
+    first (the starting cash for the first fold), None where the account was gone by then; ``orders`` counts those
+    decided inside it.
     """
     result, returns = first_result(study), label_returns(study)
     signal = study.forecasts["signal"].to_numpy(np.float64)
@@ -87,12 +90,19 @@ def fold_rows(study: Study) -> list[dict[str, Any]]:
                 **fold,
                 "fold": fold.get("fold", number),
                 "orders": int(((decided >= start) & (decided <= end)).sum()),
-                "net_return": float(curve.iloc[-1] / curve.iloc[0] - 1) if len(curve) and curve.iloc[0] > 0 else None,
+                "net_return": _return(curve, float(equity.iloc[0])),
                 "rank_ic": None if returns is None else rank_ic(signal[inside], returns[inside]),
                 "hit_rate": None if returns is None else hit_rate(signal[inside], returns[inside]),
             }
         )
     return rows
+
+
+def _return(curve: pd.Series, cash: float) -> float | None:
+    """Return what `curve` earned, None where the account it began with was gone: next to nothing has no return."""
+    if not len(curve) or curve.iloc[0] <= GONE * cash:
+        return None
+    return float(curve.iloc[-1] / curve.iloc[0] - 1)
 
 
 def confidence_buckets(study: Study, buckets: int = 10) -> pd.DataFrame | None:

@@ -73,7 +73,11 @@ def _result(study: Study) -> str:
         f"100 rules without any skill have a Sharpe ratio within ±{luck:.2f} before costs: a number inside that band "
         "says little. Whoever tries more configurations and keeps the best must raise the bar with their number."
     )
-    wrong = [f"{name}: {note}" for name, result in columns.items() for note in result.notes]
+    noted: dict[str, list[str]] = {}
+    for name, result in columns.items():
+        for note in result.notes:
+            noted.setdefault(note, []).append(figures.words_of(name))
+    wrong = [f"{', '.join(names)}: {note}" for note, names in noted.items()]
     return _verdict(study) + table(head, rows) + said(cost, "small") + notes(wrong)
 
 
@@ -129,6 +133,8 @@ def _folds(study: Study) -> str:
     earned = sum((fold["net_return"] or 0) > 0 for fold in folds)
     idle = sum(fold["orders"] == 0 for fold in folds)
     words = f"{earned} of {len(folds)} fold{'s' * (len(folds) != 1)} earned after costs"
+    gone = sum(fold["net_return"] is None for fold in folds)
+    words += f"; in {gone} the account was gone before it began" if gone else ""
     words += f"; {idle} decided no order (what was held before may still move them)." if idle else "."
     drawn = (
         figure(figures.fold_figure(folds), "fold-figure")
@@ -214,20 +220,24 @@ def _orders(study: Study) -> str:
         status = result.orders["status"].value_counts()
         counts.append([name, *[f"{int(status.get(kind, 0)):,}" for kind in ("filled", "partial", "rejected")]])
     body = table(["", "filled", "partial", "rejected"], counts)
+    body += said(
+        "A buy with all the account's cash cannot pay its own costs too: it is filled as far as cash goes.", "small"
+    )
     clipped = pd.concat([result.orders[result.orders["status"] != "filled"] for result in study.results.values()])
     if clipped.empty:
         return body + said("Every order was filled whole." if any(_n(study)) else "No order was given.")
-    head = ["engine", "status", "reason", "decided", "fill bar", "size", "price", "commission"]
+    head = ["engine", "status", "decided", "fill bar", "size", "price", "commission", "reason"]
     rows = [_clipped_cells(order) for order in clipped.head(MOST_ORDERS).itertuples()]
     more = (
         f"The first {MOST_ORDERS} of {len(clipped):,}; orders.parquet holds all." if len(clipped) > MOST_ORDERS else ""
     )
-    return body + table(head, rows, words=3, tall=len(rows) > 10) + (said(more, "small") if more else "")
+    return body + table(head, rows, words=2, tall=len(rows) > 10) + (said(more, "small") if more else "")
 
 
 def _clipped_cells(order: Any) -> list[str]:
-    words = [str(order.engine), str(order.status), str(order.reason), stamp(order.decided), stamp(order.timestamp)]
-    return [*words, shown(order.size), shown(order.price, "{:,.6g}"), shown(order.commission, "{:,.2f}")]
+    words = [str(order.engine), str(order.status), stamp(order.decided), stamp(order.timestamp)]
+    amounts = [shown(order.size), shown(order.price, "{:,.6g}"), shown(order.commission, "{:,.2f}")]
+    return [*words, *amounts, str(order.reason)]
 
 
 def _n(study: Study) -> list[int]:

@@ -147,6 +147,16 @@ assert backtrader.plot.Plot().p.scheme.volume and backtrader.plot.Plot().p.schem
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(("last", "scale"), [(9000.0, "linear"), (100.0, "log"), (-3.0, "log")])
+def test_an_account_that_moved_far_is_on_a_log_scale(last: float, scale: str) -> None:
+    study = fake_study(200)
+    result = study.results["backtrader"]
+    equity = pd.Series(np.linspace(10_000.0, last, 200), index=result.equity.index)
+    figure = backtrader_figure(study.bars, replace(result, equity=equity), None)
+    figure.canvas.draw()
+    assert (figure.axes[0].get_yscale(), figure.axes[2].get_yscale()) == (scale, "linear")
+
+
 def test_stamps_of_daily_bars_have_no_hours() -> None:
     study = fake_study(60, interval="1D")
     figure = backtrader_figure(study.bars, study.results["backtrader"], study.forecasts)

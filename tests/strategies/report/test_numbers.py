@@ -38,6 +38,15 @@ def test_a_fold_without_a_trade_says_zero_orders_and_still_has_a_return() -> Non
     assert [row["net_return"] for row in rows] == [0.0, 0.0, 0.0]
 
 
+def test_an_account_that_is_gone_has_no_return() -> None:
+    study = fake_study(400, n_folds=4)
+    result = study.results["backtrader"]
+    equity = result.equity.where(np.arange(400) < 150, 1e-5)
+    rows = fold_rows(replace(study, results={"backtrader": replace(result, equity=equity)}))
+    assert [row["net_return"] is None for row in rows] == [False, False, True, True]
+    assert rows[1]["net_return"] == pytest.approx(-1.0)
+
+
 def test_costs_on_paper() -> None:
     result = fake_study(300).results["backtrader"]
     orders = result.orders.iloc[:2].assign(size=[10.0, -10.0], price=[100.0, 110.0])

@@ -6,9 +6,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from strategies.report import write_report
+from strategies.report.figures import equity_figure
 from strategies.report.page import table
 from strategies.report.sections import sections, shown
 from strategies.study import Study
@@ -130,6 +133,26 @@ def test_an_account_below_zero_and_no_folds_are_told(tmp_path: Path) -> None:
     broke = {name: replace(result, equity=result.equity - 11_000) for name, result in study.results.items()}
     _, reader = read(replace(study, results=broke, folds=[], notes=()), tmp_path)
     assert "There were no folds." in reader.text
+
+
+@pytest.mark.parametrize(("least", "kind"), [(9000.0, None), (100.0, "log"), (1e-6, "log"), (-50.0, "log")])
+def test_accounts_far_apart_are_drawn_on_a_log_scale(least: float, kind: str | None) -> None:
+    study = fake_study(300)
+    result = study.results["vectorbt"]
+    equity = pd.Series(np.linspace(10_000.0, least, 300), index=result.equity.index)
+    axis = equity_figure(
+        replace(study, results={"vectorbt": replace(result, equity=equity)}, baselines={})
+    ).layout.yaxis
+    assert axis.type == kind
+    assert kind is None or np.log10(10_000) - 3.1 < axis.range[0] < axis.range[1] < 4.1
+
+
+def test_a_note_of_several_runs_stands_once(tmp_path: Path) -> None:
+    study = fake_study(200)
+    noted = {name: replace(result, notes=("mind the gap",)) for name, result in study.results.items()}
+    _, reader = read(replace(study, results=noted), tmp_path)
+    assert "backtrader, vectorbt: mind the gap" in reader.text
+    assert reader.text.count("mind the gap") == 1
 
 
 def test_what_the_user_names_is_text_and_never_markup(tmp_path: Path) -> None:
