@@ -18,7 +18,8 @@ CHUNK = 65_536  # windows flattened at once when predicting
 class LightGBM(BaseEstimator):
     """Boosted trees: classes, returns or quantiles (one booster a quantile, sorted so they cannot cross).
 
-    Small steps, few leaves and many rows in each, because most of a financial label is noise. With `validation`
+    Small steps, few leaves, many rows in each and half of the rows per tree, because most of a financial label is
+    noise: on planted markets 4 leaves keep more of the edge than 8, and 8 more than 15. With `validation`
     boosting stops after `patience` rounds without a gain and the best round is restored (`best_epoch_`, one a
     booster); without it `n_estimators` rounds are made. One thread and LightGBM's deterministic mode: the same
     seed gives the same trees. A class missing from the training rows gets probability 0.
@@ -27,7 +28,9 @@ class LightGBM(BaseEstimator):
     ----------
     lookback : bars a window holds; more than one are laid side by side.
     n_estimators : rounds at most.
-    learning_rate, num_leaves, min_child_samples, feature_fraction, bagging_fraction, l2 : LightGBM's own.
+    min_child_share : share of the training rows that a leaf holds at least (never under 20 rows), so that one
+        default means the same on 1,000 rows and on 100,000.
+    learning_rate, num_leaves, feature_fraction, bagging_fraction, l2 : LightGBM's own.
     patience : rounds without a better validation loss before stopping.
     seed : of bagging and feature sampling.
     """
@@ -35,21 +38,21 @@ class LightGBM(BaseEstimator):
     def __init__(
         self,
         lookback: int = 1,
-        n_estimators: int = 300,
+        n_estimators: int = 400,
         learning_rate: float = 0.05,
-        num_leaves: int = 15,
-        min_child_samples: int = 50,
-        feature_fraction: float = 0.7,
-        bagging_fraction: float = 0.8,
+        num_leaves: int = 4,
+        min_child_share: float = 0.02,
+        feature_fraction: float = 1.0,
+        bagging_fraction: float = 0.5,
         l2: float = 1.0,
-        patience: int = 20,
+        patience: int = 30,
         seed: int = 0,
     ) -> None:
         self.lookback = lookback
         self.n_estimators = n_estimators
         self.learning_rate = learning_rate
         self.num_leaves = num_leaves
-        self.min_child_samples = min_child_samples
+        self.min_child_share = min_child_share
         self.feature_fraction = feature_fraction
         self.bagging_fraction = bagging_fraction
         self.l2 = l2
@@ -91,7 +94,7 @@ class LightGBM(BaseEstimator):
     def _boost(
         self, x: np.ndarray, targets: np.ndarray, held_out: Validation | None, objective: dict[str, Any]
     ) -> lightgbm.Booster:
-        options = self._options() | objective
+        options = self._options(len(targets)) | objective
         train = lightgbm.Dataset(x, targets, params=options)
         if held_out is None or not len(held_out[0]):
             return lightgbm.train(options, train, self.n_estimators)
@@ -100,11 +103,11 @@ class LightGBM(BaseEstimator):
         # What `train` returns ends with the best round: later ones are not kept.
         return lightgbm.train(options, train, self.n_estimators, valid_sets=[judge], callbacks=[stop])
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, n_rows: int) -> dict[str, Any]:
         return {
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
-            "min_data_in_leaf": self.min_child_samples,
+            "min_data_in_leaf": max(20, round(self.min_child_share * n_rows)),
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction,
             "bagging_freq": 1,
