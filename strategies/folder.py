@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlcore.errors import BarwiseError
@@ -57,8 +57,9 @@ def result_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         _put_in_place(beside, target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
-        for parent in made:
-            parent.rmdir()
+        with suppress(OSError):  # someone else wrote there meanwhile
+            for parent in made:
+                parent.rmdir()
         raise
 
 

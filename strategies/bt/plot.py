@@ -19,7 +19,6 @@ from matplotlib.artist import setp
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from strategies.bt.feed import BarsFeed
 from strategies.bt.panes import AccountPane, ConfidencePane, FillMarks, SignalPane, WeightPane
@@ -223,9 +222,12 @@ def _log_where_wide(axes: Any) -> None:
         return
     axes.set_ylim(least / 1.1, most * 1.1)
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    powers = 10.0 ** np.arange(np.floor(np.log10(least)), np.log10(most) + 1)
+    ticks = np.outer(powers, [1.0, 2.0, 5.0]).ravel() if most <= 100 * least else powers
+    ticks = ticks[(ticks >= least / 1.1) & (ticks <= most * 1.1)]
+    axes.minorticks_off()
+    axes.set_ylabel(f"{axes.get_ylabel()}\n(log scale)", fontsize=9)
+    axes.set_yticks(ticks, [f"{tick:,.10g}" for tick in ticks])
 
 
 def _times(axes: Any, stamps: pd.DatetimeIndex) -> None:

@@ -62,7 +62,8 @@ def equity_figure(study: Study) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.05)
     for name in curves:
         line, words = STYLES.get(str(name), PLAIN), words_of(str(name))
-        shared = {"x": stamps, "mode": "lines", "name": words, "legendgroup": words, "line": line}
+        above = 1 if name in study.results else 0  # the engines' lines lie over a baseline that is the same model
+        shared = {"x": stamps, "mode": "lines", "zorder": above, "name": words, "legendgroup": words, "line": line}
         equity, fall = curves[name].to_numpy()[rows], -100 * falls[name].to_numpy()[rows]
         figure.add_scatter(y=equity, hovertemplate="%{y:,.2f}", row=1, col=1, **shared)
         figure.add_scatter(y=fall, hovertemplate="%{y:.2f}%", showlegend=False, row=2, col=1, **shared)
@@ -80,7 +81,8 @@ def _scale(curves: pd.DataFrame) -> dict[str, Any]:
     if most <= WIDE * least:
         return {"title_text": "account value"}
     reach = [float(np.log10(least)) - 0.05, float(np.log10(most)) + 0.05]
-    return {"type": "log", "title_text": "account value (log scale)", "range": reach}
+    step = 1 if reach[1] - reach[0] > 3 else "D2"  # powers of ten, or 1, 2, 5
+    return {"type": "log", "title_text": "account value (log scale)", "range": reach, "dtick": step}
 
 
 def fold_figure(folds: list[dict[str, Any]]) -> go.Figure:

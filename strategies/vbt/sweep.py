@@ -210,8 +210,8 @@ class _Market:
         own = returns.sharpe_ratio().to_numpy() if len(daily) > 1 else np.full(equity.shape[1], np.nan)
         lowest, moves = equity.min(axis=0) / self.cash, returns.obj.to_numpy()
         sharpe = [sharpe_or_note(float(own[k]), moves[:, k], float(lowest[k]))[0] for k in range(len(own))]
-        begun = np.concatenate([np.full((1, equity.shape[1]), self.cash), equity])
-        falls = pd.DataFrame(begun).vbt.drawdown(engine=self.kernel).to_numpy()
+        # The first bar fills nothing, so its equity is the starting cash and counts in the drawdown.
+        falls = pd.DataFrame(equity).vbt.drawdown(engine=self.kernel).to_numpy()
         return {
             "sharpe": np.array([np.nan if value is None else value for value in sharpe]),
             "max_drawdown": np.maximum(-falls.min(axis=0), 0.0),

@@ -155,6 +155,7 @@ def test_an_account_that_moved_far_is_on_a_log_scale(last: float, scale: str) ->
     figure = backtrader_figure(study.bars, replace(result, equity=equity), None)
     figure.canvas.draw()
     assert (figure.axes[0].get_yscale(), figure.axes[2].get_yscale()) == (scale, "linear")
+    assert len([tick for tick in figure.axes[0].get_yticklabels() if tick.get_text()]) >= 2
 
 
 def test_stamps_of_daily_bars_have_no_hours() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from mlcore.errors import BarwiseError, LookAheadError
 from strategies.costs import Costs
+from strategies.orders import order_targets
 from strategies.policy import Policy, target_weights
 from strategies.result import METRICS
 from strategies.vbt import sweep as sweep_module
@@ -68,6 +69,18 @@ def test_rejected_orders_are_counted_as_one_run_counts_them() -> None:
         single = run_of(row, forecasts, bars)
         assert (row["n_orders"], row["n_rejected"]) == (single["n_orders"], single["n_rejected"])
         assert row["final_value"] == pytest.approx(single["final_value"], rel=1e-9)
+
+
+def test_dust_is_no_order_as_in_one_run() -> None:
+    """An account ruined by costs moves by less than an order is worth."""
+    bars = random_bars(400, volatility=0.001)
+    small = 1e-5 * np.random.default_rng(0).integers(1, 4, 300)
+    weights = pd.Series(np.r_[np.tile([1.0, -1.0], 50), small], index=bars.index)
+    single = run_vectorbt(bars, weights, costs=Costs(0.05, 0.0), cash=500.0).metrics
+    market = sweep_module._Market(bars, 500.0, 365.0)
+    swept = market.trade(order_targets(weights)[:, None], [Costs(0.05, 0.0)])
+    assert single["n_orders"] < np.isfinite(order_targets(weights)).sum() - 50  # type: ignore[operator]
+    assert (swept["n_orders"][0], swept["n_rejected"][0]) == (single["n_orders"], single["n_rejected"])
 
 
 def test_chunks_of_any_size_give_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
