@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,19 +21,30 @@ from mlcore.windows import Windows
 #   F = features, R = raw outputs
 
 
+VALIDATION_STRETCH = 128  # rows of a stretch when validating
+
+
+VALIDATION_STRETCH = 128  # rows of a stretch when validating
+
+
 @dataclass(frozen=True)
 class Plan:
-    """How to train: the constructor arguments of `mlcore.models.torch.TorchModel` that concern the loop."""
+    """How to train: the constructor arguments of `mlcore.models.torch.TorchModel` that concern the loop.
+
+    warm_up : share of the steps in which the learning rate rises. min_steps : optimiser steps of an epoch at
+    least (`fit_to`). clip : length that a gradient is cut down to. checks : validations per epoch.
+    """
 
     stretch: int = 64
     batch: int = 16
-    epochs: int = 20
+    epochs: int = 8
     patience: int = 5
-    learning_rate: float = 4e-3
+    learning_rate: float = 8e-3
     weight_decay: float = 0.01
     clip: float = 1.0
     warm_up: float = 0.1
     min_steps: int = 16
+    checks: int = 1
     seed: int = 0
     device: str = "cpu"
 
@@ -132,7 +143,7 @@ def _unflat(model: nn.Module) -> None:
         p.data, p.grad = p.data.clone(), None
 
 
-def row_losses(model: Forecaster, head: Head, rows: Rows, plan: Plan) -> float:
+def row_losses(model: Forecaster, head: Head, rows: Rows) -> float:
     """Return the mean loss of `rows`, dense, without learning from them."""
     total = 0.0
     blocks = rows.stretches.blocks()
@@ -153,6 +164,87 @@ def one_cycle(step: int, steps: int, warm_up: float) -> float:
     return 0.5 * (1 + np.cos(np.pi * (step - rise) / max(1, steps - rise)))
 
 
+def fit_to(plan: Plan, n_rows: int) -> Plan:
+    """Return `plan` with shorter stretches and smaller batches where an epoch of `n_rows` would have too few steps.
+
+    >>> small = fit_to(Plan(stretch=64, batch=16, min_steps=16), 1254)
+    >>> small.stretch, small.batch
+    (9, 8)
+    """
+    per_step = max(1, min(plan.stretch * plan.batch, n_rows // plan.min_steps))
+    stretch = min(plan.stretch, max(per_step // 8, 8))
+    return replace(plan, stretch=stretch, batch=min(plan.batch, max(1, per_step // stretch)))
+
+
+class Trainer:
+    """Optimiser, schedule and order of the batches for one fit."""
+
+    def __init__(self, model: Forecaster, head: Head, rows: Rows, plan: Plan) -> None:
+        self.model, self.head, self.rows, self.plan = model, head, rows, plan
+        self.flat = _flat(model)
+        self.optimiser = torch.optim.AdamW(
+            [self.flat], lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+        self.order = np.random.default_rng(plan.seed)
+        self.steps, self.step = plan.epochs * -(-len(rows.stretches.blocks()) // plan.batch), 0
+
+    def epoch(self) -> Iterator[float]:
+        """Learn from every row once; between checks, yield the mean training loss since the last one."""
+        blocks = self.rows.stretches.blocks(int(self.order.integers(self.rows.stretches.size)))
+        chosen = list(batches(len(blocks), self.plan.batch, self.order.permutation(len(blocks))))
+        per_batch = self.rows.n / len(chosen)
+        for part in batches(len(chosen), -(-len(chosen) // self.plan.checks)):
+            self.model.train()
+            yield sum(self.learn(blocks[chosen[i]], per_batch) for i in part) / (per_batch * len(part))
+
+    def learn(self, blocks: np.ndarray, per_batch: float) -> float:
+        """Take one step; `per_batch` rows are learned from in a step on average. Return the summed loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.plan.learning_rate * one_cycle(self.step, self.steps, self.plan.warm_up)
+        x_TBF, target, weight = self.rows.batch(blocks)
+        self.optimiser.zero_grad(set_to_none=False)
+        loss = (self.head.loss(self.model(x_TBF, self.plan.stretch).flatten(0, 1), target) * weight).sum()
+        (loss / per_batch).backward()
+        nn.utils.clip_grad_norm_([self.flat], self.plan.clip)
+        self.optimiser.step()
+        self.step += 1
+        return float(loss.detach())
+
+
+class Best:
+    """The weights with the lowest validation loss so far."""
+
+    def __init__(self, flat: torch.Tensor) -> None:
+        self.flat, self.kept, self.loss, self.since = flat, flat.detach().clone(), np.inf, 0
+
+    def see(self, loss: float) -> int:
+        """Keep the weights if `loss` is the lowest; return how many checks ago the lowest was."""
+        self.since += 1
+        if loss < self.loss:
+            self.loss, self.since = loss, 0
+            self.kept.copy_(self.flat.detach())
+        return self.since
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        with torch.no_grad():
+            self.flat.copy_(self.kept)
+
+
+def _checks(trainer: Trainer, held_out: Rows | None, clock: Callable[[], float]) -> Iterator[dict[str, Any]]:
+    """Train epoch after epoch and yield the curve's entries; what is done with them takes none of their time."""
+    learning = checking = 0.0
+    started = clock()
+    for epoch in range(trainer.plan.epochs):
+        for check, loss in enumerate(trainer.epoch()):
+            learned = clock()
+            held = row_losses(trainer.model, trainer.head, held_out) if held_out else float("nan")
+            learning, checking = learning + learned - started, checking + clock() - learned
+            entry = {"epoch": epoch + (check + 1) / trainer.plan.checks, "loss": loss, "validation": held}
+            yield entry | {"seconds": learning + checking, "learning": learning}
+            started = clock()
+
+
 def train(
     model: Forecaster,
     head: Head,
@@ -161,62 +253,29 @@ def train(
     *,
     validation: tuple[Windows, np.ndarray] | None,
     plan: Plan,
-    on_epoch: Callable[[int, Forecaster], None] | None = None,
+    on_check: Callable[[dict[str, Any], Forecaster], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[dict[str, Any]]:
-    """Fit `model` in place; the best epoch by validation loss is kept. Return the training curve.
+    """Fit `model` in place; the weights with the lowest validation loss are kept. Return the training curve.
 
-    Call it inside `seeded`. Each entry of the curve: epoch, training loss, validation loss (NaN without
-    one), learning rate, seconds since the start (of training and validating, not of `on_epoch`).
+    Call it inside `seeded`. An entry of the curve, one per check: `epoch` (passes over the rows so far), `loss`
+    of training since the check before, `validation` loss (NaN without one), `seconds` by `clock` so far and
+    `learning`, the seconds without the validating. `on_check` is called with every entry; its time counts nowhere.
     """
+    plan = fit_to(plan, len(windows))
     history = history_bars(model.network, windows.lookback)
     model.to(plan.device)
-    rows = Rows(windows, y, head, history, plan.stretch, plan.device)
-    held_out = None
-    if validation is not None:
-        size = 1 if plan.stretch == 1 else 128
-        held_out = Rows(*validation, head, history, size, plan.device)
-    flat = _flat(model)
-    optimiser = torch.optim.AdamW([flat], lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
-    generator = np.random.default_rng(plan.seed)
-    n_blocks = len(rows.stretches.blocks())
-    batch = max(1, min(plan.batch, n_blocks // plan.min_steps))
-    steps, step = plan.epochs * -(-n_blocks // batch), 0
-    curve: list[dict[str, Any]] = []
-    best, best_loss, since_best = flat.detach().clone(), np.inf, 0
-    seconds = 0.0
-    for epoch in range(plan.epochs):
-        started = time.perf_counter()
-        model.train()
-        blocks = rows.stretches.blocks(int(generator.integers(plan.stretch)))
-        per_batch = rows.n / -(-len(blocks) // batch)
-        total = 0.0
-        for chosen in batches(len(blocks), batch, generator.permutation(len(blocks))):
-            for group in optimiser.param_groups:
-                group["lr"] = plan.learning_rate * one_cycle(step, steps, plan.warm_up)
-            x_TBF, target, weight = rows.batch(blocks[chosen])
-            optimiser.zero_grad(set_to_none=False)
-            loss = (head.loss(model(x_TBF, plan.stretch).flatten(0, 1), target) * weight).sum()
-            (loss / per_batch).backward()
-            nn.utils.clip_grad_norm_([flat], plan.clip)
-            optimiser.step()
-            total += float(loss.detach())
-            step += 1
-        held = row_losses(model, head, held_out, plan) if held_out else float("nan")
-        seconds += time.perf_counter() - started
-        curve.append({"epoch": epoch, "loss": total / rows.n, "validation": held, "seconds": seconds})
-        if on_epoch:
-            on_epoch(epoch, model)
-        if held_out is None:
-            continue
-        if held < best_loss:
-            best_loss, since_best = held, 0
-            best.copy_(flat.detach())
-        else:
-            since_best += 1
-            if since_best >= plan.patience:
-                break
-    if held_out is not None:
-        with torch.no_grad():
-            flat.copy_(best)
+    trainer = Trainer(model, head, Rows(windows, y, head, history, plan.stretch, plan.device), plan)
+    size = VALIDATION_STRETCH if plan.stretch > 1 else 1  # as it is trained, so it is validated
+    held_out = Rows(*validation, head, history, size, plan.device) if validation else None
+    best, curve = Best(trainer.flat), []
+    for entry in _checks(trainer, held_out, clock):
+        curve.append(entry)
+        if on_check:
+            on_check(entry, model)
+        if held_out and best.see(entry["validation"]) >= plan.patience * plan.checks:
+            break
+    if held_out:
+        best.restore()
     _unflat(model)
     return curve

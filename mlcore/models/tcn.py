@@ -180,7 +180,7 @@ class TCN(TorchModel):
         dense: bool = True,
         stretch: int = 64,
         batch: int = 16,
-        epochs: int = 20,
+        epochs: int = 8,
         patience: int = 5,
         learning_rate: float = 4e-3,
         weight_decay: float = 0.01,

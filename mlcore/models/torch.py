@@ -68,8 +68,8 @@ class TorchModel(BaseEstimator, ABC):
     def build(self, n_features: int) -> nn.Module:
         """Return the network: ``(T, B, F)`` to ``(T' <= T, B, width)``, newest bars last, with a `width`."""
 
-    def plan(self) -> Plan:
-        """Return the loop's part of the arguments, checked."""
+    def plan(self, **more: Any) -> Plan:
+        """Return the loop's part of the arguments, checked; `more` are fields of `Plan` that have no argument."""
         for name in ("lookback", "stretch", "batch", "epochs", "patience"):
             value = getattr(self, name)
             if int(value) != value or value < 1:
@@ -91,6 +91,7 @@ class TorchModel(BaseEstimator, ABC):
             weight_decay=self.weight_decay,
             seed=self.seed,
             device=choose_device(self.device),
+            **more,
         )
 
     def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:
@@ -133,7 +134,7 @@ class TorchModel(BaseEstimator, ABC):
         check_finite(windows)
         if not len(windows):
             return np.empty((0, self.task_.n_outputs))
-        with threads(self.threads), torch.no_grad():
+        with threads(self.threads):
             return self.head_.forecast(predict_raw(self.network_, windows, choose_device(self.device)))
 
 
@@ -152,6 +153,7 @@ def choose_device(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+@torch.no_grad()
 def predict_raw(network: Forecaster, windows: Windows, device: str = "cpu") -> torch.Tensor:
     """Return ``(N, R)`` raw outputs on the CPU.
 
