@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from mlcore.errors import BarwiseError
@@ -9,6 +11,7 @@ from mlcore.tasks import Task
 from mlcore.windows import Windows
 
 Validation = tuple[Windows, np.ndarray]
+PART = 4_000_000  # values of flat windows made at a time
 
 
 def check_fit(windows: Windows, y: np.ndarray, task: Task, *, lookback: int) -> np.ndarray:
@@ -65,11 +68,30 @@ def check_finite(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def flatten(windows: Windows) -> np.ndarray:
-    """Return every window as one row, ``(N, L * F)``, oldest bar first; refuse NaN and inf."""
-    if windows.lookback == 1:
-        return check_finite(windows.last)
-    return check_finite(windows[:].reshape(len(windows), -1))
+def flatten(windows: Windows, dtype: type = np.float32) -> np.ndarray:
+    """Return every window as one row, ``(N, L * F)``, oldest bar first; refuse NaN and inf.
+
+    The result is the caller's own. It is filled part by part: nothing else as large as it is ever made.
+    """
+    n, lookback, features = windows.shape
+    flat: np.ndarray = np.empty((n, lookback * features), dtype=dtype)
+    for part in parts(windows):
+        taken = windows.take(part)
+        flat[part] = taken.last if lookback == 1 else taken[:].reshape(len(taken), -1)
+    return check_finite(flat)
+
+
+def parts(windows: Windows) -> Iterator[slice]:
+    """Yield slices that cover all windows, each of about `PART` values: bounds memory, whatever the block."""
+    n, lookback, features = windows.shape
+    step = max(1, PART // (lookback * features))
+    for start in range(0, n, step):
+        yield slice(start, start + step)
+
+
+def predict_in_parts(predict: Callable[[np.ndarray], np.ndarray], windows: Windows, dtype: type) -> np.ndarray:
+    """Return what `predict` says of all flat windows, asked part by part."""
+    return np.concatenate([predict(flatten(windows.take(part), dtype)) for part in parts(windows)])
 
 
 def spread_over_classes(probabilities: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndarray:

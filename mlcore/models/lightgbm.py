@@ -8,11 +8,9 @@ import lightgbm
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, spread_over_classes
+from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
 from mlcore.tasks import Task
 from mlcore.windows import Windows
-
-CHUNK = 65_536  # windows flattened at once when predicting
 
 
 class LightGBM(BaseEstimator):
@@ -64,7 +62,7 @@ class LightGBM(BaseEstimator):
         self.task_ = task
         self.n_features_in_ = windows.shape[2]
         targets, held_out = self._targets(y, validation)
-        x = flatten(windows).astype(np.float32, copy=False)
+        x = flatten(windows)
         self.boosters_ = [self._boost(x, targets, held_out, objective) for objective in self._objectives()]
         self.best_epoch_ = tuple(booster.current_iteration() for booster in self.boosters_)
         return self
@@ -98,7 +96,7 @@ class LightGBM(BaseEstimator):
         train = lightgbm.Dataset(x, targets, params=options)
         if held_out is None or not len(held_out[0]):
             return lightgbm.train(options, train, self.n_estimators)
-        judge = lightgbm.Dataset(flatten(held_out[0]).astype(np.float32, copy=False), held_out[1], reference=train)
+        judge = lightgbm.Dataset(flatten(held_out[0]), held_out[1], reference=train)
         stop = lightgbm.early_stopping(self.patience, verbose=False)
         # What `train` returns ends with the best round: later ones are not kept.
         return lightgbm.train(options, train, self.n_estimators, valid_sets=[judge], callbacks=[stop])
@@ -122,11 +120,11 @@ class LightGBM(BaseEstimator):
     def predict(self, windows: Windows) -> np.ndarray:
         """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
         check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        parts = [self._predict(windows.take(slice(i, i + CHUNK))) for i in range(0, len(windows), CHUNK)]
-        return np.concatenate(parts) if parts else np.empty((0, self.task_.n_outputs))
+        if not len(windows):
+            return np.empty((0, self.task_.n_outputs))
+        return predict_in_parts(self._predict, windows, np.float32)
 
-    def _predict(self, windows: Windows) -> np.ndarray:
-        x = flatten(windows).astype(np.float32, copy=False)
+    def _predict(self, x: np.ndarray) -> np.ndarray:
         raw = [np.asarray(booster.predict(x, num_threads=1), dtype=np.float64) for booster in self.boosters_]
         if self.task_.kind != "classes":
             columns = np.stack(raw, axis=1) * self.unit_ + self.center_

@@ -10,11 +10,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, QuantileRegressor, Ridge
 
-from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, spread_over_classes
+from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
 from mlcore.tasks import Task
 from mlcore.windows import Windows
-
-CHUNK = 65_536  # windows flattened at once when predicting: bounds memory, whatever the block
 
 
 class Linear(BaseEstimator):
@@ -51,7 +49,7 @@ class Linear(BaseEstimator):
 
     def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Linear:
         y = check_fit(windows, y, task, lookback=self.lookback)
-        x = flatten(windows).astype(np.float64)
+        x = flatten(windows, np.float64)
         fit = {"classes": self._fit_classes, "regression": self._fit_return, "quantiles": self._fit_quantiles}
         self.task_ = task
         self.n_features_in_ = windows.shape[2]
@@ -66,7 +64,7 @@ class Linear(BaseEstimator):
             return [model.fit(x, y.astype(np.int64))]
 
     def _fit_return(self, x: np.ndarray, y: np.ndarray) -> list[Any]:
-        return [Ridge(alpha=self.shrinkage * len(y)).fit(x, y)]
+        return [Ridge(alpha=self.shrinkage * len(y), copy_X=False).fit(x, y)]
 
     def _fit_quantiles(self, x: np.ndarray, y: np.ndarray) -> list[Any]:
         kept = np.unique(np.linspace(0, len(y) - 1, min(len(y), self.quantile_rows)).astype(np.int64))
@@ -79,11 +77,11 @@ class Linear(BaseEstimator):
     def predict(self, windows: Windows) -> np.ndarray:
         """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
         check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        parts = [self._predict(windows.take(slice(i, i + CHUNK))) for i in range(0, len(windows), CHUNK)]
-        return np.concatenate(parts) if parts else np.empty((0, self.task_.n_outputs))
+        if not len(windows):
+            return np.empty((0, self.task_.n_outputs))
+        return predict_in_parts(self._predict, windows, np.float64)
 
-    def _predict(self, windows: Windows) -> np.ndarray:
-        x = flatten(windows).astype(np.float64)
+    def _predict(self, x: np.ndarray) -> np.ndarray:
         if self.task_.kind == "classes":
             (model,) = self.estimators_
             return spread_over_classes(model.predict_proba(x), model.classes_, self.task_.n_outputs)

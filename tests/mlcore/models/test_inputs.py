@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mlcore.errors import BarwiseError
-from mlcore.models.inputs import check_fit, check_windows, flatten, spread_over_classes
+from mlcore.models.inputs import check_fit, check_windows, flatten, parts, spread_over_classes
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
@@ -19,6 +19,17 @@ def test_flat_windows_hold_the_oldest_bar_first():
     flat = flatten(windows(n=2))
     assert flat.tolist() == [[0, 1, 2, 3, 4, 5], [3, 4, 5, 6, 7, 8]]
     assert flatten(windows(n=2, lookback=1)).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_flat_windows_are_the_callers_own_and_made_part_by_part(monkeypatch):
+    some = windows(n=7)
+    whole = flatten(some, np.float64)
+    monkeypatch.setattr("mlcore.models.inputs.PART", 13)  # two windows of 6 values
+    assert [(part.start, part.stop) for part in parts(some)] == [(0, 2), (2, 4), (4, 6), (6, 8)]
+    np.testing.assert_array_equal(flatten(some, np.float64), whole)
+    assert whole.dtype == np.float64
+    one = windows(lookback=1)
+    assert not np.shares_memory(flatten(one), one.table)
 
 
 @pytest.mark.parametrize("lookback", [1, 2])

@@ -62,11 +62,11 @@ def test_a_lookback_lays_the_bars_side_by_side():
     np.testing.assert_allclose(model.estimators_[0].coef_, [0, 0, 0, 1, 0, 0, 0, 0], atol=1e-6)
 
 
-def test_a_long_block_is_predicted_in_chunks_to_the_same_numbers(monkeypatch):
+def test_a_long_block_is_predicted_in_parts_to_the_same_numbers(monkeypatch):
     table, y = market()
     model = fitted(NUMBER, y, table)
     rows = Windows(table, np.arange(1000))
     whole = model.predict(rows)
-    monkeypatch.setattr("mlcore.models.linear.CHUNK", 300)
+    monkeypatch.setattr("mlcore.models.inputs.PART", 1200)
     np.testing.assert_allclose(model.predict(rows), whole, rtol=1e-12)
     assert model.predict(rows.take(slice(0, 0))).shape == (0, 1)
