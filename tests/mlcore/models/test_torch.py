@@ -65,6 +65,24 @@ def test_a_row_is_the_same_to_the_bit_whatever_else_is_asked_for(kind):
 
 
 @BOTH
+def test_every_pass_has_one_shape(kind):
+    """What keeps bits apart from the rest of the batch on machines whose products sum by shape."""
+    model, (table, _) = fitted(small(kind)), market()
+    shapes = set()
+    model.network_.network.register_forward_pre_hook(lambda _, inputs: shapes.add(tuple(inputs[0].shape)))
+    for rows in (np.array([50]), np.arange(20, 321), np.arange(L - 1, N, 7)):
+        model.predict(Windows(table, rows, L))
+    assert len(shapes) == 1
+
+
+def test_dropout_is_off_in_a_forecast():
+    model, windows = fitted(small(TCN, dropout=0.5)), Windows(market()[0], np.arange(20, 90), L)
+    before = model.predict(windows)
+    model.network_.train()
+    np.testing.assert_array_equal(model.predict(windows), before)
+
+
+@BOTH
 def test_stretches_forecast_what_windows_forecast_one_by_one(kind):
     model, (table, _) = fitted(small(kind)), market()
     rows = np.r_[20:120, 300, 400:430]
