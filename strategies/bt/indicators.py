@@ -71,6 +71,16 @@ class ForecastIndicator(bt.Indicator):
         self._lookup = StampRows(forecasts.index)
         self._columns = [*forecast_columns(forecasts).values()]
 
+    def advance(self, size: int = 1) -> None:
+        """Move on by a bar; in Cerebro's runonce mode this is all there is to do per bar."""
+        buffers = list(self.lines)
+        if buffers[0].mode != buffers[0].UnBounded:
+            super().advance(size)
+        elif buffers[0].lencount < len(self._clock):
+            for line in buffers:
+                line._idx += size
+                line.lencount += size
+
     def _plotlabel(self) -> list[str]:
         return []  # the default would print the whole frame
 

@@ -142,6 +142,15 @@ def test_a_cover_that_gaps_beyond_cash_is_filled_in_part():
         assert 0 < result.orders["size"].iloc[1] < -result.orders["size"].iloc[0]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_target_that_is_met_already_is_no_order(seed):
+    # All cash was spent short of the target, so the whole account is in the asset: a target of 1 wants nothing
+    # but the rounding of E / price - units, of either sign.
+    bars = random_bars(8, seed=seed)
+    for result in both(bars, weights_on(bars, r1=0.9, r3=1.0, r6=0.0), costs=Costs(0.5, 0.0))[:2]:
+        assert result.orders["status"].tolist() == ["partial", "filled"]
+
+
 def test_no_order_at_all_is_defined():
     for result in both(EIGHT, weights_on(EIGHT))[:2]:
         assert (result.equity == 10_000.0).all()

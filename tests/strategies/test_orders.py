@@ -78,7 +78,14 @@ def test_forecasts_that_know_their_bar_are_refused(bars):
     late = frame(bars, hour)
     late.iloc[4, late.columns.get_loc("trained_through")] = late.index[4]
     with pytest.raises(LookAheadError, match="1 such rows"):
+        refuse_look_ahead(late)
+    with pytest.raises(LookAheadError):
         check_forecasts_before(late, bars)
+    with pytest.raises(BarwiseError, match="signal"):
+        check_forecasts_before(frame(bars, hour).assign(signal=2.0), bars)
+    with pytest.raises(BarwiseError):
+        check_forecasts_before(frame(bars, hour), bars.iloc[15:])
+    check_forecasts_before(None, bars)
 
 
 def test_an_orders_table_without_rows_has_the_types_of_one_with_rows(bars):
