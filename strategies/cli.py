@@ -52,15 +52,18 @@ def _config_first(argv: list[str]) -> list[str]:
 
 
 def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
+    options: dict[str, Any] = {"help": field.metadata.get("help", "")}
     required = field.default is dataclasses.MISSING
-    default: dict[str, Any] = {} if required else {"default": field.default}
-    flag = "--" + field.name.replace("_", "-")
+    if not required:
+        options["default"] = field.default
     if hint is bool:
-        parser.add_argument(flag, action="store_true", default=field.default, help=field.metadata.get("help", ""))
-        return
-    if typing.get_origin(hint) is tuple:  # several words after one flag: --entry 0 0.1 0.2
-        hint, default = typing.get_args(hint)[0], {"nargs": "+", **({} if required else {"default": [*field.default]})}
-    parser.add_argument(flag, type=hint, required=required, help=field.metadata.get("help", ""), **default)
+        options["action"] = "store_true"
+    elif typing.get_origin(hint) is tuple:  # several words after one flag: --entry 0 0.1 0.2
+        options |= {"type": typing.get_args(hint)[0], "nargs": "+", "required": required}
+        options |= {} if required else {"default": [*field.default]}
+    else:
+        options |= {"type": hint, "required": required}
+    parser.add_argument("--" + field.name.replace("_", "-"), **options)
 
 
 def _refuse_unknown_flags(parser: ArgumentParser, argv: list[str]) -> None:

@@ -33,7 +33,8 @@ def test_prior_says_what_the_training_rows_were_like():
 def test_directional_rules_follow_the_sign_of_the_return(rule, lookback, sides):
     p = said(rule, lookback=lookback, column=1)
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
-    assert np.sign(np.round(p @ CLASSES.scores - said("prior", lookback=lookback) @ CLASSES.scores, 12)).tolist() == sides
+    leaning = p @ CLASSES.scores - said("prior", lookback=lookback) @ CLASSES.scores
+    assert np.sign(np.round(leaning, 12)).tolist() == sides
     numbers = said(rule, NUMBER, RETURNS - 0.01, lookback=lookback, column=1)[:, 0]
     moved = np.array(sides) != 0
     assert (np.sign(numbers) == sides)[moved].all()
