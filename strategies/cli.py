@@ -60,7 +60,8 @@ def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) 
         options["action"] = "store_true"
     elif typing.get_origin(hint) is tuple:  # several words after one flag: --entry 0 0.1 0.2
         options |= {"type": typing.get_args(hint)[0], "nargs": "+", "required": required}
-        options |= {} if required else {"default": [*field.default]}
+        if not required:
+            options["default"] = list(options["default"])
     else:
         options |= {"type": hint, "required": required}
     parser.add_argument("--" + field.name.replace("_", "-"), **options)

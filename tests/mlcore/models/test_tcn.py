@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcore.errors import BarwiseError
-from mlcore.models.tcn import TCN, CausalConv, TCNNetwork, dilations_for, receptive_field
+from mlcore.models.tcn import TCN, CausalConv, ResidualBlock, TCNNetwork, dilations_for, receptive_field
 from mlcore.training import seeded
 
 
@@ -72,6 +72,23 @@ def test_default_dilations_skip_no_bar():
     for lookback in (60, 61, 64, 90, 128):
         net = TCN(lookback=lookback, width=2).build(1)
         np.testing.assert_array_equal(gradient_support(net, 1, lookback), np.arange(net.receptive_field))
+
+
+def test_a_small_rest_widens_the_last_level_and_a_large_one_gets_its_own():
+    assert dilations_for(68) == (1, 2, 4, 9)
+    assert dilations_for(60) == (1, 2, 4, 7)
+    assert dilations_for(9) == (1, 1)
+
+
+@pytest.mark.parametrize("channels_out", [3, 4])
+def test_the_shortcut_is_of_the_same_bar(channels_out):
+    with seeded(0):
+        block = ResidualBlock(3, channels_out, 3, 2, weight_norm=False, dropout=0.0)
+        x = torch.randn(20, 2, 3)
+    with torch.no_grad():
+        for p in (*block.conv1.parameters(), *block.conv2.parameters()):
+            p.zero_()
+    torch.testing.assert_close(block(x), block.downsample(x)[8:].relu())
 
 
 def test_a_field_longer_than_the_lookback_is_refused():
