@@ -4,7 +4,7 @@ python experiments/sweep.py --forecasts DIR/forecasts.parquet --bars FILE --out 
 """
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +38,8 @@ class SweepConfig:
     cash: float = _flag(10_000.0, "starting cash")
     volatility_window: int = _flag(60, "bars of the volatility that sizers read")
     repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
+    stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
+    symbol: str | None = _flag(None, "which symbol of a file that holds several")
     overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
 
 
@@ -51,7 +53,8 @@ def main() -> None:
 
     check_folder(config.out, overwrite=config.overwrite)
     forecasts = read_forecasts(config.forecasts)
-    bars = read_bars(config.bars, repair=tuple(filter(None, config.repair.split(","))))
+    repair = tuple(name.strip() for name in config.repair.split(",") if name.strip())
+    bars = read_bars(config.bars, repair=repair, stamped=config.stamped, symbol=config.symbol)
     grid = Grid(**{setting.name: tuple(getattr(config, setting.name)) for setting in fields(Grid)})
     console = Console()
     with progress_bars(console) as progress:
