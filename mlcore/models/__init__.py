@@ -3,6 +3,8 @@
 from mlcore.plugins import MODELS
 
 MODELS.register("lstm", "mlcore.models.lstm:LSTM")
+MODELS.register("gru", "mlcore.models.gru:GRU")
+MODELS.register("cnn_lstm", "mlcore.models.cnn_lstm:CNNLSTM")
 MODELS.register("tcn", "mlcore.models.tcn:TCN")
 MODELS.register("lightgbm", "mlcore.models.lightgbm:LightGBM")
 MODELS.register("linear", "mlcore.models.linear:Linear")
