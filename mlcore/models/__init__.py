@@ -1,5 +1,6 @@
 """The models by name; each is imported only when it is asked for."""
 
+from mlcore.models.make import make_model
 from mlcore.plugins import MODELS
 
 MODELS.register("lstm", "mlcore.models.lstm:LSTM")
@@ -12,3 +13,5 @@ MODELS.register("transformer", "mlcore.models.transformer:Transformer")
 MODELS.register("lightgbm", "mlcore.models.lightgbm:LightGBM")
 MODELS.register("linear", "mlcore.models.linear:Linear")
 MODELS.register("naive", "mlcore.models.naive:Naive")
+
+__all__ = ["MODELS", "make_model"]
