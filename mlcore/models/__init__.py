@@ -5,6 +5,7 @@ from mlcore.plugins import MODELS
 
 MODELS.register("lstm", "mlcore.models.lstm:LSTM")
 MODELS.register("gru", "mlcore.models.gru:GRU")
+MODELS.register("bilstm", "mlcore.models.bilstm:BiLSTM")
 MODELS.register("attention_lstm", "mlcore.models.attention_lstm:AttentionLSTM")
 MODELS.register("cnn_lstm", "mlcore.models.cnn_lstm:CNNLSTM")
 MODELS.register("tcn", "mlcore.models.tcn:TCN")
