@@ -47,8 +47,9 @@ def _parameter(name: str, kind: Any, word: str) -> str:
     known = inspect.signature(kind).parameters
     parameter = word if word in known else ALIASES.get(word, word)
     if parameter not in known:
+        words = [*known, *(alias for alias, meant in ALIASES.items() if meant in known)]
         raise BarwiseError(
-            f"`{word}` is no parameter of {name!r}.{did_you_mean(word, known)} It has: {', '.join(known)}."
+            f"`{word}` is no parameter of {name!r}.{did_you_mean(word, words)} It has: {', '.join(known)}."
         )
     return parameter
 
