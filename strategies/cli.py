@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import typing
 import warnings
@@ -29,6 +30,9 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
         _add_flag(parser, field, hints[field.name])
     argv = _config_first(list(sys.argv[1:] if argv is None else argv))
+    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+        if dict in (typing.get_origin(hint) for hint in (hints[field.name], *typing.get_args(hints[field.name]))):
+            argv = _pairs_as_json("--" + field.name.replace("_", "-"), argv)
     _refuse_unknown_flags(parser, argv)
     try:
         values = parser.parse_args(argv)
@@ -49,6 +53,31 @@ def _config_first(argv: list[str]) -> list[str]:
         else:
             (config if word.startswith("--config=") else rest).append(word)
     return config + rest
+
+
+def _pairs_as_json(flag: str, argv: list[str]) -> list[str]:
+    """Write all `name=value` words after `flag`, wherever it stands, as one JSON mapping behind it."""
+    rest: list[str] = []
+    pairs: dict[str, Any] = {}
+    last = ""
+    for word in argv:
+        last = word if word.startswith("--") else last
+        if last == flag and "=" in word and word[0] not in "-{[":
+            name, value = word.split("=", 1)
+            pairs[name] = _plain_value(value)
+            if rest[-1:] == [flag]:
+                rest.pop()
+        else:
+            rest.append(word)
+    return [*rest, flag, json.dumps(pairs)] if pairs else rest
+
+
+def _plain_value(word: str) -> Any:
+    """Return the number, truth value, null or list that `word` says in JSON or Python, or the word itself."""
+    try:
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(word, word))
+    except json.JSONDecodeError:
+        return word
 
 
 def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import pandas as pd
 
+from mlcore import models
 from mlcore.bars import bars_sha256, missing_bars, read_bars
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.features import feature_table
@@ -167,10 +168,13 @@ def make_label(bars: pd.DataFrame, config: StudyConfig) -> Label:
 
 
 def make_model(name: str, config: StudyConfig) -> Any:
-    """Build a model by name with its own defaults; `lookback` where the config sets it."""
-    model = MODELS[name]
-    wanted = {"seed": config.seed} | ({} if config.lookback is None else {"lookback": config.lookback})
-    return model(**_known(model, wanted))
+    """Build a model by name, of the config's preset and parameters; `lookback` and `seed` are the config's flags."""
+    given = config.set or {}
+    flags = {"seed": config.seed} | ({} if config.lookback is None else {"lookback": config.lookback})
+    for flag in ("lookback", "seed"):
+        if flag in given:
+            raise BarwiseError(f"`set` holds `{flag}`, which has a flag of its own: say `--{flag} {given[flag]}`.")
+    return models.make_model(name, config.preset, **_known(MODELS[name], flags), **given)
 
 
 def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 import strategies.sizers  # noqa: F401  (enters the sizers)
 from mlcore import checks
-from mlcore.checks.models import LOOKBACK, Case
+from mlcore.checks.models import Case, shrink
 from mlcore.features import feature_table
 from mlcore.folds import WalkForward
 from mlcore.labels import direction
@@ -29,9 +29,8 @@ def case_of(name: str, kind: str) -> Case:
 
 
 def chain_model(name: str) -> Any:
-    """The model as it comes, with a short lookback: these bars are few."""
-    model = clone(MODELS[name]())
-    return model.set_params(lookback=min(model.lookback, LOOKBACK))
+    """The model, shrunk as for the other checks: these bars are few."""
+    return shrink(clone(MODELS[name]()))
 
 
 def excepted(plugin: Any, check: Any) -> bool:
@@ -83,6 +82,7 @@ def test_model_in_the_chain(name):
 
 def test_every_table_has_the_plugins_that_the_kit_names():
     assert {"naive", "linear", "lightgbm", "lstm", "tcn"} <= set(MODELS)
+    assert {"gru", "bilstm", "attention_lstm", "cnn_lstm", "tcn_attention", "transformer"} <= set(MODELS)
     assert {"direction", "five_class", "return"} <= set(LABELS)
     assert {"fixed", "confidence", "volatility_target", "study_rule"} <= set(SIZERS)
     assert len(FEATURES) >= 20

@@ -24,7 +24,7 @@ from strategies.costs import Costs
 from strategies.policy import Policy, target_weights
 from strategies.vbt.run import run_vectorbt
 
-SMALL = {"lookback": 12, "epochs": 3}  # networks: few bars, few epochs; the laws are the same
+SMALL = {"lookback": 12, "epochs": 3, "width": 32}  # networks: few bars, few epochs, few units; the laws are the same
 TABLE = ("close_pct_change", "high_low_range", "atr_normalized", ("volatility", {"window": 10}))
 LABEL = functools.partial(direction, horizon=5, threshold=0.005)
 SEEDS = range(20)

@@ -24,8 +24,15 @@ TASKS = (
     Task("quantiles", ("q10", "q50", "q90"), quantiles=(0.1, 0.5, 0.9)),
 )
 N, K, F = 900, 700, 4  # rows; of them training rows; features
-LOOKBACK = 12  # a longer lookback is shortened to this: the laws are the same and the checks quick
+LOOKBACK = 12
+SMALL = {"lookback": LOOKBACK, "width": 32}  # a model with more is cut down: the laws are the same, the checks quick
 CLOSE = 1e-4  # another batch may sum in another order: float32 rounding, in units of the outputs' deviation
+
+
+def shrink(model: Any) -> Any:
+    """Cut the parameters of `model` that `SMALL` names down to what it says, in place, and return it."""
+    known = model.get_params()
+    return model.set_params(**{name: min(known[name], most) for name, most in SMALL.items() if name in known})
 
 
 class Case:
@@ -36,8 +43,7 @@ class Case:
             self.model = clone(model)
         except RuntimeError as error:  # sklearn's own check: an argument was not stored untouched
             raise BrokenLawError(f"{name_of(model)}: {error}") from error
-        if self.model.lookback > LOOKBACK:
-            self.model.set_params(lookback=LOOKBACK)
+        shrink(self.model)
         self.task = task
         rng = np.random.default_rng(7)
         self.table = rng.standard_normal((N, F)).astype(np.float32)

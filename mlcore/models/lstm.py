@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import nn
 
@@ -44,6 +46,12 @@ class LSTM(TorchModel):
 
     The rest is told in `TorchModel`.
     """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "light": {"lookback": 20, "width": 32, "layers": 1},
+        "default": {"lookback": 60, "width": 128, "layers": 2, "dropout": 0.1, "learning_rate": 2e-3},
+        "deep": {"lookback": 120, "width": 256, "layers": 3, "dropout": 0.2, "learning_rate": 1e-3},
+    }
 
     def __init__(
         self,

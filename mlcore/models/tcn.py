@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -167,6 +168,12 @@ class TCN(TorchModel):
 
     The rest is told in `TorchModel`.
     """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "light": {"lookback": 20, "width": 32},
+        "default": {"lookback": 61, "width": 64, "levels": 4, "dropout": 0.1, "learning_rate": 2e-3},
+        "deep": {"lookback": 125, "width": 128, "levels": 5, "dropout": 0.2, "learning_rate": 1e-3},
+    }
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ class TorchModel(BaseEstimator, ABC):
     n_features_in_ : features of the training windows. task_ : the task.
     """
 
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> constructor arguments that differ from the defaults
     causal = True  # False for networks that look both ways inside the window: trained on windows only
     lookback: int
     dense: bool
@@ -158,11 +159,13 @@ def predict_raw(network: Forecaster, windows: Windows, device: str = "cpu") -> t
     """Return ``(N, R)`` raw outputs on the CPU.
 
     Where the receptive field lies inside the lookback, stretches give what windows give, and are many
-    times faster; else every row starts anew from its own window. Passes have one fixed shape.
+    times faster; else, and for a network that says it is not `exact_in_stretches`, every row starts anew
+    from its own window. Passes have one fixed shape.
     """
     history = history_bars(network.network, windows.lookback)
     field = getattr(network.network, "receptive_field", None)
-    bounded = field is not None and field <= windows.lookback
+    exact = getattr(network.network, "exact_in_stretches", True)  # False: up to rounding only, and bits are promised
+    bounded = field is not None and field <= windows.lookback and exact
     size, per_pass = (PREDICT_STRETCH, PREDICT_STRETCHES) if bounded else (1, PREDICT_WINDOWS)
     rows, back = np.unique(windows.rows, return_inverse=True)
     first = rows[0] - windows.lookback + 1

@@ -100,3 +100,38 @@ def test_an_unexpected_error_is_not_hidden():
 
     with pytest.raises(RuntimeError, match="a bug"):
         run_cli(fail)
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        (["--set", "hidden=64"], {"hidden": 64}),
+        (["--set", "hidden=64", "layers=2", "--preset", "deep"], {"hidden": 64, "layers": 2}),
+        (["--set", "hidden=64", "--preset", "deep", "--set", "dropout=0.1"], {"hidden": 64, "dropout": 0.1}),
+        (["--set", "dense=False", "threads=null", "device=cpu"], {"dense": False, "threads": None, "device": "cpu"}),
+        (["--set", '{"hidden": 64}'], {"hidden": 64}),
+        ([], None),
+    ],
+)
+def test_parameters_of_the_model_are_pairs(words, given):
+    config = parse_config(StudyConfig, ["--bars", "b", "--out", "o", *words], "")
+    assert config.set == given
+    assert config.preset == ("deep" if "--preset" in words else None)
+
+
+def test_parameters_of_the_model_can_be_in_a_config_file(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("bars: b\nout: o\npreset: light\nset:\n  width: 16\n")
+    config = parse_config(StudyConfig, ["--config", str(path)], "")
+    assert (config.preset, config.set) == ("light", {"width": 16})
+
+
+def test_a_model_is_made_by_preset_and_parameters():
+    from strategies.main_job import make_model
+
+    config = StudyConfig(bars="b", out="o", preset="light", set={"hidden": 48}, seed=3)
+    model = make_model("lstm", config)
+    assert (model.lookback, model.width, model.seed) == (20, 48, 3)
+    assert make_model("lstm", StudyConfig(bars="b", out="o", preset="light", lookback=33)).lookback == 33
+    with pytest.raises(BarwiseError, match="`set` holds `lookback`.*`--lookback 30`"):
+        make_model("lstm", StudyConfig(bars="b", out="o", set={"lookback": 30}))

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator
 from mlcore.checks import BrokenLawError, Case, check_model
 from mlcore.checks import models as laws
 from mlcore.models.linear import Linear
+from mlcore.models.lstm import LSTM
 from mlcore.models.naive import Naive
 
 CLASSES, NUMBER, QUANTILES = laws.TASKS
@@ -195,5 +196,8 @@ def test_a_refusal_of_another_kind_is_no_refusal():
         laws.model_refuses_what_is_not_finite(Case(Asserts(), NUMBER))
 
 
-def test_a_long_lookback_is_shortened_for_the_checks():
+def test_a_large_model_is_cut_down_for_the_checks():
     assert Case(Linear(lookback=60), NUMBER).model.lookback == laws.LOOKBACK
+    assert Case(Linear(lookback=3), NUMBER).model.lookback == 3
+    cut = Case(LSTM(width=128, layers=2), NUMBER).model
+    assert (cut.width, cut.layers, cut.lookback) == (32, 2, laws.LOOKBACK)

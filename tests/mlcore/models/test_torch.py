@@ -9,9 +9,15 @@ from sklearn.base import clone
 from torch import nn
 
 from mlcore.errors import BarwiseError
+from mlcore.models.attention_lstm import AttentionLSTM
+from mlcore.models.bilstm import BiLSTM
+from mlcore.models.cnn_lstm import CNNLSTM
+from mlcore.models.gru import GRU
 from mlcore.models.lstm import LSTM
 from mlcore.models.tcn import TCN
+from mlcore.models.tcn_attention import TCNAttention
 from mlcore.models.torch import TorchModel, best_epoch, choose_device, predict_raw
+from mlcore.models.transformer import Transformer
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
@@ -20,6 +26,7 @@ NUMBER = Task("regression", ("expected_return",))
 QUANTILES = Task("quantiles", ("q10", "q50", "q90"), quantiles=(0.1, 0.5, 0.9))
 L, N = 9, 700
 BOTH = pytest.mark.parametrize("kind", [LSTM, TCN])
+EVERY = pytest.mark.parametrize("kind", [LSTM, TCN, GRU, BiLSTM, AttentionLSTM, CNNLSTM, TCNAttention, Transformer])
 
 
 def market(seed=0):
@@ -50,7 +57,7 @@ def fitted_state(model):
     return state(fitted(clone(model)))
 
 
-@BOTH
+@EVERY
 def test_a_row_is_the_same_to_the_bit_whatever_else_is_asked_for(kind):
     model, (table, _) = fitted(small(kind)), market()
     everything = model.predict(Windows(table, np.arange(L - 1, N), L))
@@ -64,7 +71,7 @@ def test_a_row_is_the_same_to_the_bit_whatever_else_is_asked_for(kind):
         np.testing.assert_array_equal(some, everything[rows - L + 1])
 
 
-@BOTH
+@EVERY
 def test_every_pass_has_one_shape(kind):
     """What keeps bits apart from the rest of the batch on machines whose products sum by shape."""
     model, (table, _) = fitted(small(kind)), market()
@@ -82,7 +89,7 @@ def test_dropout_is_off_in_a_forecast():
     np.testing.assert_array_equal(model.predict(windows), before)
 
 
-@BOTH
+@EVERY
 def test_stretches_forecast_what_windows_forecast_one_by_one(kind):
     model, (table, _) = fitted(small(kind)), market()
     rows = np.r_[20:120, 300, 400:430]
@@ -252,7 +259,7 @@ class BothWays(nn.Module):
         return self.lstm(x_TBF)[0]
 
 
-class BiLSTM(TorchModel):
+class Undecided(TorchModel):
     causal = False
 
     def __init__(self, lookback=L, dense=True, stretch=64, batch=64, epochs=2, patience=5, learning_rate=0.01,
@@ -266,9 +273,9 @@ class BiLSTM(TorchModel):
 
 
 def test_a_network_that_looks_both_ways_is_trained_on_windows_only():
-    with pytest.raises(BarwiseError, match="`dense` is True; BiLSTM looks both ways"):
-        fitted(BiLSTM())
-    model, (table, _) = fitted(BiLSTM(dense=False)), market()
+    with pytest.raises(BarwiseError, match="`dense` is True; Undecided looks both ways"):
+        fitted(Undecided())
+    model, (table, _) = fitted(Undecided(dense=False)), market()
     before = model.predict(Windows(table, np.array([100]), L))
     table[101:] += 9
     np.testing.assert_array_equal(model.predict(Windows(table, np.array([100]), L)), before)
