@@ -296,3 +296,15 @@ def test_a_disk_that_cannot_be_written_is_no_fold_without_forecasts(tmp_path, mo
     with pytest.raises(StoreError, match="No space left"):
         walked(tmp_path / "store")
     assert not list((tmp_path / "store").iterdir())
+
+
+def test_rows_that_look_over_a_gap_are_silent_again(tmp_path):
+    stamps = BARS.index + pd.to_timedelta(np.where(np.arange(len(BARS)) >= 400, 5, 0), unit="h")
+    bars, features = BARS.set_axis(stamps), FEATURES.set_axis(stamps)
+    features.attrs["memory"] = FEATURES.attrs["memory"]
+    store = tmp_path / "store"
+    run = walk_forward(bars, Linear(), label=LABELS["returns"], features=features, folds=FOLDS, store=store)
+    features.attrs.clear()  # a table that was written and read has none; the manifest knows
+    again = forecast_from_store(store, bars, features)
+    pd.testing.assert_frame_equal(again, run.forecasts, check_exact=True, check_freq=False)
+    assert again["signal"].isna().sum() == FEATURES.attrs["memory"]
