@@ -57,6 +57,8 @@ class Linear(BaseEstimator):
         self.task_ = task
         self.n_features_in_ = windows.shape[2]
         self.estimators_: list[Any] = fit[task.kind](x, y)
+        for estimator in self.estimators_:  # one layout, or weights from the store would sum in another order
+            estimator.coef_ = np.ascontiguousarray(estimator.coef_)
         return self
 
     def _fit_classes(self, x: np.ndarray, y: np.ndarray) -> list[Any]:

@@ -250,9 +250,9 @@ def test_intervals_that_no_fold_has_are_columns_all_the_same():
 
 
 def test_a_row_that_every_curve_rules_out_is_left_as_it_was():
-    raw, values = np.tile([0.5, 0.25, 0.25], (N, 1)), np.zeros(N)
-    values[::2] = 2.0
-    raw[values == 0] = [0.2, 0.3, 0.5]
-    raw[2_500] = [0.3, 0.6, 0.1]
-    made = calibrate(forecasts_of(raw, CLASSES), label_of(values, CLASSES), INDEX, method="isotonic").forecasts
+    codes = np.arange(N) % 3
+    raw = np.array([[0.6, 0.4, 0.0], [0.0, 0.6, 0.4], [0.4, 0.0, 0.6]])[codes]  # 0.4 and less never came
+    raw[2_500] = [0.30, 0.35, 0.35]
+    made = calibrate(forecasts_of(raw, CLASSES), label_of(codes * 1.0, CLASSES), INDEX, method="isotonic").forecasts
+    assert made.loc[INDEX[2_500], list(CLASSES.outputs)].tolist() == [0.30, 0.35, 0.35]
     assert np.isfinite(made["signal"]).all()

@@ -66,6 +66,24 @@ def test_every_model_forecasts_again_from_the_store_bit_for_bit(name, label, tmp
     assert again["signal"].notna().all()
 
 
+@pytest.mark.parametrize("label", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_wide_tables_and_long_blocks_too(name, label, tmp_path):
+    """Sums of many terms over many rows, where the layout of the weights shows in the last bit."""
+    model = MODELS[name]()
+    model.set_params(**{key: 1 for key in ("epochs", "n_estimators") if key in model.get_params()})
+    bars = random_bars(3_000, seed=8)
+    features, label = feature_table(bars), type_of(label, bars)
+    store, folds = tmp_path / "store", WalkForward(train=1_500, test=900)
+    run = walk_forward(bars, model, label=label, features=features, folds=folds, store=store)
+    again = forecast_from_store(store, bars, features)
+    pd.testing.assert_frame_equal(again, run.forecasts, check_exact=True, check_freq=False)
+
+
+def type_of(label, bars):
+    return direction(bars) if label.task.kind == "classes" else forward_return(bars)
+
+
 def test_a_store_changes_nothing_and_two_jobs_write_the_same_bytes(kept, tmp_path):
     pd.testing.assert_frame_equal(walked().forecasts, kept[1].forecasts, check_exact=True)
     walked(tmp_path / "two", n_jobs=2)
