@@ -42,6 +42,13 @@ def label_mask(missing: np.ndarray, ends: np.ndarray, max_gap: int = 3) -> np.nd
     return inside & (holes == holes[np.where(inside, ends, 0)])
 
 
+def finite_windows(table: np.ndarray, lookback: int) -> np.ndarray:
+    """Return ``(N,)`` bool: True where the last `lookback` rows of the ``(N, F)`` table are there and finite."""
+    broken = np.cumsum(~np.isfinite(table).all(axis=1))
+    before = np.concatenate([np.zeros(lookback, dtype=broken.dtype), broken])[: len(broken)]
+    return (broken == before) & (np.arange(len(table)) >= lookback - 1)
+
+
 def _holes_so_far(missing: np.ndarray, max_gap: int) -> np.ndarray:
     if max_gap < 0:
         raise BarwiseError(f"`max_gap` is {max_gap}; it is a count of missing bars, 0 or more.")

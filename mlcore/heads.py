@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.tasks import Task
 
 # Shape suffix legend
@@ -145,6 +145,24 @@ def make_head(task: Task, y: np.ndarray) -> Head:
     if task.kind == "regression":
         return RegressionHead(centre, scale)
     return _quantile_head(task, y, centre, scale)
+
+
+def head_values(head: Any) -> dict[str, Any]:
+    """Return a head as plain values: the name of its class in this module, and its numbers."""
+    return {"name": type(head).__name__} | asdict(head)
+
+
+def head_of(values: dict[str, Any]) -> Head:
+    """Return the head that `head_values` told of; the name is looked up among the heads of this module only."""
+    known: dict[str, Any] = {
+        name: kind
+        for name, kind in globals().items()
+        if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == __name__
+    }
+    name = str(values["name"])
+    if name not in known:
+        raise BarwiseError(f"`head` is {name!r}, which is not known.{did_you_mean(name, known)}")
+    return known[name](**{key: value for key, value in values.items() if key != "name"})
 
 
 def _class_head(task: Task, y: np.ndarray) -> ClassHead:

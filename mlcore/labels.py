@@ -34,7 +34,8 @@ def forward_return(bars: pd.DataFrame, horizon: int = 5, *, entry: Entry = "next
     array([0.69, 0.69, nan, nan])
     """
     returns, ends, span = _log_returns(bars, horizon, entry)
-    return Label(returns, returns, ends, span, Task("regression", ("expected_return",)))
+    recipe = f"return(horizon={int(horizon)}, entry={entry!r})"
+    return Label(returns, returns, ends, span, Task("regression", ("expected_return",)), recipe)
 
 
 @LABELS.add
@@ -76,7 +77,8 @@ def _classes(bars: pd.DataFrame, horizon: int, entry: Entry, edges: tuple[float,
     returns, ends, span = _log_returns(bars, horizon, entry)
     # A return on a negative edge belongs to the class nearer to flat, as one on a positive edge does.
     below = sum((returns >= edge if edge < 0 else returns > edge).astype(np.float64) for edge in edges)
-    return Label(np.where(np.isnan(returns), np.nan, below), returns, ends, span, task)
+    recipe = f"classes(horizon={int(horizon)}, edges={tuple(map(float, edges))}, entry={entry!r})"
+    return Label(np.where(np.isnan(returns), np.nan, below), returns, ends, span, task, recipe)
 
 
 def _log_returns(bars: pd.DataFrame, horizon: int, entry: Entry) -> tuple[np.ndarray, np.ndarray, int]:

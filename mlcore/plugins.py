@@ -58,6 +58,12 @@ class Table(Mapping[str, Any]):
         entry = self._entries[name]
         return _load(entry) if isinstance(entry, str) else entry
 
+    def name_of(self, plugin: Any) -> str | None:
+        """Return the name under which `plugin` itself is entered, or None; nothing lazy is imported for it."""
+        load_entry_points()
+        path = f"{plugin.__module__}:{plugin.__qualname__}"
+        return next((name for name, entry in self._entries.items() if entry is plugin or entry == path), None)
+
     def __contains__(self, name: object) -> bool:
         load_entry_points()
         return name in self._entries

@@ -14,7 +14,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
+from mlcore.models.inputs import checked_predict
 from mlcore.scaling import Scaler
+from mlcore.store.folds import StoredFold, save_fold
+from mlcore.store.state import StoreError
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
@@ -35,6 +38,8 @@ class Shared:
     validation: float
     shuffle_labels: bool
     seed: int
+    store: str | None = None  # folder that fitted folds are written below
+    store_name: str | None = None  # the model's in MODELS
 
 
 @dataclass
@@ -49,17 +54,23 @@ class Outcome:
     seconds: float = 0.0
     failure: str | None = None
     warnings: tuple[str, ...] = ()
+    stored: str | None = None  # name of the folder below the store
 
 
-def run_fold(shared: Shared, fold: Fold) -> Outcome:
-    """Fit a fresh model on the fold's training rows and forecast its test block; bad input ends up in `failure`."""
+def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -> Outcome:
+    """Fit a fresh model on the fold's training rows and forecast its test block; bad input ends up in `failure`.
+
+    `record` is what the store is to say of the fold, where there is one (`mlcore.store.StoredFold`).
+    """
     started = time.perf_counter()
     outcome = Outcome(fold.number, np.full((len(fold.test), shared.task.n_outputs), np.nan))
     # One thread for BLAS and OpenMP (torch's too): sums in one order, whatever the machine and the number of jobs.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
         try:
-            _fit_and_forecast(shared, fold, outcome)
+            _fit_and_forecast(shared, fold, outcome, record or {})
+        except StoreError:
+            raise  # a full disk is no reason to forecast nothing
         except BarwiseError as error:
             outcome.failure = str(error)
     said = (str(w.message) for w in caught if issubclass(w.category, BarwiseWarning))
@@ -71,13 +82,13 @@ def run_fold(shared: Shared, fold: Fold) -> Outcome:
     return outcome
 
 
-def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome) -> None:
+def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict[str, Any]) -> None:
     lookback = shared.model.lookback
     train, held_out = newest_split(fold.train, shared.ends, shared.validation)
     if len(train) < FEWEST_TRAIN_ROWS:
         raise BarwiseError(f"`train` leaves {len(train)} rows to fit on; at least {FEWEST_TRAIN_ROWS} are needed.")
     first = int(train[0]) - lookback + 1
-    table = _local_table(shared, train, first, int(fold.test[-1]) + 1)
+    table, scaler = _local_table(shared, train, first, int(fold.test[-1]) + 1)
     past = table[: int(held_out[-1]) - first + 1]  # the model is handed no row after its last training row
     y = shared.values[fold.train]
     if shared.shuffle_labels:
@@ -88,16 +99,22 @@ def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome) -> None:
     model = _fresh(shared, fold.number).fit(windows, y_train, task=shared.task, validation=(judge, y_held_out))
     if shared.task.kind != "classes":
         center = _center(shared.task)
-        outcome.scale = ReturnScale.of(_predict(model, judge, shared.task)[:, center], y_held_out)
+        outcome.scale = ReturnScale.of(checked_predict(model, judge, shared.task)[:, center], y_held_out)
     ready = shared.tradable[fold.test]
-    outcome.raw[ready] = _predict(model, Windows(table, fold.test[ready] - first, lookback), shared.task)
+    outcome.raw[ready] = checked_predict(model, Windows(table, fold.test[ready] - first, lookback), shared.task)
     outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
+    if shared.store is not None:
+        stored = StoredFold(model, scaler, outcome.scale, shared.task, record)
+        outcome.stored = save_fold(shared.store, stored, shared.store_name).name
 
 
-def _local_table(shared: Shared, train: np.ndarray, first: int, stop: int) -> np.ndarray:
+def _local_table(shared: Shared, train: np.ndarray, first: int, stop: int) -> tuple[np.ndarray, Scaler | None]:
     """Rows `first` to `stop` as the model wants them; the scaler sees the inner training rows only."""
     rows = np.array(shared.table[first:stop])  # a copy of our own: the same alignment in every process
-    return Scaler().fit(rows[train - first]).transform(rows) if getattr(shared.model, "scaled", True) else rows
+    if not getattr(shared.model, "scaled", True):
+        return rows, None
+    scaler = Scaler().fit(rows[train - first])
+    return scaler.transform(rows), scaler
 
 
 def _fresh(shared: Shared, number: int) -> Any:
@@ -114,15 +131,3 @@ def _fold_seed(seed: int, number: int) -> int:
 
 def _center(task: Task) -> int:
     return int(np.argmin(np.abs(np.asarray(task.quantiles) - 0.5))) if task.kind == "quantiles" else 0
-
-
-def _predict(model: Any, windows: Windows, task: Task) -> np.ndarray:
-    if not len(windows):
-        return np.empty((0, task.n_outputs))
-    raw = np.asarray(model.predict(windows), dtype=np.float64)
-    if raw.shape != (len(windows), task.n_outputs) or not np.isfinite(raw).all():
-        raise BarwiseError(
-            f"`model` {type(model).__name__} predicted {raw.shape}, {int((~np.isfinite(raw)).sum())} of it NaN "
-            f"or inf; it must be finite and ({len(windows)}, {task.n_outputs})."
-        )
-    return raw

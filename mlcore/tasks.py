@@ -40,6 +40,8 @@ class Label:
     span
         bars from a row to the last bar its label touches (entry delay + horizon); the longest one
         for labels of variable length.
+    recipe
+        the call that made it, for the record: ``return(horizon=5, entry='next_open')``.
     """
 
     values: np.ndarray
@@ -47,3 +49,4 @@ class Label:
     ends: np.ndarray
     span: int
     task: Task
+    recipe: str = ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from mlcore.bars import missing_bars
 from mlcore.errors import BarwiseError
 from mlcore.folds import Fold, WalkForward
 from mlcore.forecasts import ReturnScale, make_forecasts
-from mlcore.gaps import label_mask, window_mask
+from mlcore.gaps import finite_windows, label_mask, window_mask
 from mlcore.models import MODELS
 from mlcore.refit import Outcome, Shared, run_fold
+from mlcore.store.run import check_store, fold_records, write_run
 from mlcore.tasks import Label, Task
 
 Progress = Callable[[int, int, float], None]
@@ -32,7 +34,7 @@ class WalkForwardRun:
     folds
         One dict a fold: ``fold train_start trained_through test_start test_end`` (stamps), ``n_train`` (inner training
         and validation rows), ``n_validation``, ``n_test``, ``n_forecasts``, ``seconds``, ``best_epoch`` (None where the
-        model has none) and ``note`` (None, or why the fold forecasts nothing).
+        model has none), ``note`` (None, or why the fold forecasts nothing), and ``stored`` (its folder in the store).
     notes
         Sentences the reader must see.
     """
@@ -55,6 +57,7 @@ def walk_forward(
     progress: Progress | None = None,
     shuffle_labels: bool = False,
     validation: float = 0.15,
+    store: str | Path | None = None,
 ) -> WalkForwardRun:
     """Refit `model` for every fold on past rows only and forecast every bar of its test block.
 
@@ -80,6 +83,8 @@ def walk_forward(
     progress : called as ``progress(done, total, seconds)`` when a fold is finished, in the order of finishing.
     shuffle_labels : permute the training labels (baseline: what the same model finds where nothing is to be found).
     validation : share of the training rows held out.
+    store : folder to write every fitted fold to (`mlcore.store`); it may not hold another run. Off by default; the
+        forecasts are the same with it and without.
 
     Raises
     ------
@@ -88,17 +93,23 @@ def walk_forward(
     """
     index = pd.DatetimeIndex(bars.index)
     model = MODELS[model]() if isinstance(model, str) else model
+    name = None if store is None else check_store(store, model)
     table, missing = _checked_table(features, bars, label), missing_bars(index)
     memory = int(features.attrs.get("memory", 0))
-    whole = window_mask(missing, model.lookback + memory, max_gap) & _finite_windows(table, model.lookback)
+    whole = window_mask(missing, model.lookback + memory, max_gap) & finite_windows(table, model.lookback)
     known = np.isfinite(label.values) & label_mask(missing, label.ends, max_gap)
     plan = folds.split(index, label.ends, whole & known)
     shared = Shared(
         model, label.task, table, tuple(map(str, features.columns)), label.values, label.ends, whole, validation,
-        shuffle_labels, seed,
+        shuffle_labels, seed, None if store is None else str(store), name,
     )  # fmt: skip
-    outcomes = _run(shared, plan, n_jobs, progress)
-    return _stitch(index, plan, outcomes, label.task)
+    about = {"memory": memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels}
+    records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
+    outcomes = _run(shared, plan, records, n_jobs, progress)
+    run = _stitch(index, plan, outcomes, label.task)
+    if store is not None:
+        write_run(store, run.folds, label.task)
+    return run
 
 
 def _checked_table(features: pd.DataFrame, bars: pd.DataFrame, label: Label) -> np.ndarray:
@@ -111,16 +122,12 @@ def _checked_table(features: pd.DataFrame, bars: pd.DataFrame, label: Label) -> 
     return np.ascontiguousarray(features.to_numpy(np.float64))
 
 
-def _finite_windows(table: np.ndarray, lookback: int) -> np.ndarray:
-    """``(N,)`` bool: True where all `lookback` rows up to this one are there and finite."""
-    broken = np.cumsum(~np.isfinite(table).all(axis=1))
-    before = np.concatenate([np.zeros(lookback, dtype=broken.dtype), broken])[: len(broken)]
-    return (broken == before) & (np.arange(len(table)) >= lookback - 1)
-
-
-def _run(shared: Shared, plan: list[Fold], n_jobs: int, progress: Progress | None) -> list[Outcome]:
+def _run(
+    shared: Shared, plan: list[Fold], records: Sequence[Any], n_jobs: int, progress: Progress | None
+) -> list[Outcome]:
     started, outcomes = time.perf_counter(), []
-    finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(delayed(run_fold)(shared, f) for f in plan)
+    work = (delayed(run_fold)(shared, fold, record) for fold, record in zip(plan, records, strict=True))
+    finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
     for outcome in finished:
         outcomes.append(outcome)
         if progress is not None:
@@ -168,4 +175,5 @@ def _fold_row(index: pd.DatetimeIndex, fold: Fold, outcome: Outcome) -> dict[str
         "seconds": outcome.seconds,
         "best_epoch": outcome.best_epoch,
         "note": outcome.failure,
+        **({} if outcome.stored is None else {"stored": outcome.stored}),
     }

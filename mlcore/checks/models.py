@@ -15,6 +15,7 @@ from sklearn.base import clone
 from mlcore.checks.laws import BrokenLawError, first_difference, name_of, require, same
 from mlcore.errors import BarwiseError
 from mlcore.metrics import rank_ic
+from mlcore.store.state import check_storable, in_and_out
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
@@ -106,6 +107,16 @@ def model_survives_pickling(case: Case) -> None:
     """A fitted model that was pickled forecasts bit for bit the same."""
     again = pickle.loads(pickle.dumps(case.fitted)).predict(case.windows())
     require(same(again, case.forecast), case.model, f"pickled it differs, {first_difference(again, case.forecast)}.")
+
+
+def model_survives_the_store(case: Case) -> None:
+    """A fitted model that went through the store's files, where no code is kept, forecasts bit for bit the same."""
+    check_storable(case.fitted)
+    restored = clone(case.fitted).set_state(in_and_out(case.fitted.get_state()))
+    again = restored.predict(case.windows())
+    require(
+        same(again, case.forecast), case.model, f"from the store it differs, {first_difference(again, case.forecast)}."
+    )
 
 
 def model_outputs_what_its_task_asks(case: Case) -> None:
@@ -239,6 +250,7 @@ MODEL_CHECKS: tuple[Callable[[Case], None], ...] = (
     model_fit_returns_itself_and_keeps_its_parameters,
     model_is_the_same_for_the_same_seed,
     model_survives_pickling,
+    model_survives_the_store,
     model_outputs_what_its_task_asks,
     model_finds_a_planted_signal,
     model_predict_is_pure,

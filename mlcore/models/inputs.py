@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -99,3 +100,16 @@ def spread_over_classes(probabilities: np.ndarray, codes: np.ndarray, n_classes:
     full = np.zeros((len(probabilities), n_classes))
     full[:, codes] = probabilities
     return full
+
+
+def checked_predict(model: Any, windows: Windows, task: Task) -> np.ndarray:
+    """Return what `model` says of `windows`, ``(N, n_outputs)`` float64; refuse what is no forecast."""
+    if not len(windows):
+        return np.empty((0, task.n_outputs))
+    raw = np.asarray(model.predict(windows), dtype=np.float64)
+    if raw.shape != (len(windows), task.n_outputs) or not np.isfinite(raw).all():
+        raise BarwiseError(
+            f"`model` {type(model).__name__} predicted {raw.shape}, {int((~np.isfinite(raw)).sum())} of it NaN "
+            f"or inf; it must be finite and ({len(windows)}, {task.n_outputs})."
+        )
+    return raw

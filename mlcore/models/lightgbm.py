@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
+from mlcore.store.state import ModelState, StoreError, task_of, task_values
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
@@ -117,6 +118,32 @@ class LightGBM(BaseEstimator):
             "verbosity": -1,
         }
 
+    def get_state(self) -> ModelState:
+        """The boosters as LightGBM writes them, and the labels' scale (`mlcore.store`)."""
+        values: dict[str, Any] = {"n_features": self.n_features_in_, "best_epoch": self.best_epoch_}
+        if self.task_.kind == "classes":
+            values["classes"] = self.classes_.tolist()
+        else:
+            values |= {"center": self.center_, "unit": self.unit_}
+        texts = {f"booster-{i}": booster.model_to_string() for i, booster in enumerate(self.boosters_)}
+        return ModelState(texts=texts, values=values | {"task": task_values(self.task_)})
+
+    def set_state(self, state: ModelState) -> LightGBM:
+        """Become the model that `state` was taken of; parameters are set already."""
+        values = state.values
+        self.task_, self.n_features_in_ = task_of(values["task"]), values["n_features"]
+        self.best_epoch_ = values["best_epoch"]
+        if self.task_.kind == "classes":
+            self.classes_ = np.asarray(values["classes"], dtype=np.int64)
+        else:
+            self.center_, self.unit_ = values["center"], values["unit"]
+        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(len(self._objectives()))]
+        try:
+            self.boosters_ = [lightgbm.Booster(model_str=text) for text in texts]
+        except (lightgbm.basic.LightGBMError, ValueError) as error:
+            raise StoreError(f"`booster` is no LightGBM model: {error}") from None
+        return self
+
     def predict(self, windows: Windows) -> np.ndarray:
         """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
         check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
@@ -131,3 +158,19 @@ class LightGBM(BaseEstimator):
             return np.sort(columns, axis=1) if self.task_.kind == "quantiles" else columns
         probabilities = np.stack([1.0 - raw[0], raw[0]], axis=1) if raw[0].ndim == 1 else raw[0]
         return spread_over_classes(probabilities, self.classes_, self.task_.n_outputs)
+
+
+def _whole(text: str) -> str:
+    """Return the text of a booster; refuse one that is cut short, on which LightGBM 4 ends the whole process."""
+    head, found, _ = text.partition("\ntree_sizes=")
+    sizes = text[len(head) + len(found) :].split("\n", 1)[0].split()
+    at = text.find("Tree=0\n")
+    if not (head.startswith("tree\n") and found and at > 0 and sizes and all(size.isdecimal() for size in sizes)):
+        raise StoreError("`booster` is no LightGBM model: its text does not begin as one.")
+    for number, size in enumerate(sizes):
+        if not text.startswith(f"Tree={number}\n", at):
+            raise StoreError(f"`booster` is no whole LightGBM model: tree {number} is not in its place.")
+        at += int(size)
+    if not text.startswith("end of trees\n", at) or "\nend of parameters\n" not in text[at:]:
+        raise StoreError("`booster` is no whole LightGBM model: it ends too early.")
+    return text

@@ -11,8 +11,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, QuantileRegressor, Ridge
 
 from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
+from mlcore.store.state import ModelState, task_of, task_values
 from mlcore.tasks import Task
 from mlcore.windows import Windows
+
+LEARNT = ("coef_", "intercept_", "classes_")  # what scikit-learn's linear models predict from
 
 
 class Linear(BaseEstimator):
@@ -54,6 +57,8 @@ class Linear(BaseEstimator):
         self.task_ = task
         self.n_features_in_ = windows.shape[2]
         self.estimators_: list[Any] = fit[task.kind](x, y)
+        for estimator in self.estimators_:  # one layout, or weights from the store would sum in another order
+            estimator.coef_ = np.ascontiguousarray(estimator.coef_)
         return self
 
     def _fit_classes(self, x: np.ndarray, y: np.ndarray) -> list[Any]:
@@ -73,6 +78,30 @@ class Linear(BaseEstimator):
             QuantileRegressor(quantile=q, alpha=self.shrinkage / 10, solver="highs").fit(x[kept], y[kept] / self.unit_)
             for q in self.task_.quantiles
         ]
+
+    def get_state(self) -> ModelState:
+        """Weights and intercepts, one row of `LEARNT` an estimator (`mlcore.store`)."""
+        arrays = {
+            f"{name}{i}": np.asarray(getattr(estimator, name))
+            for i, estimator in enumerate(self.estimators_)
+            for name in LEARNT
+            if hasattr(estimator, name)
+        }
+        values = {"n_features": self.n_features_in_, "unit": getattr(self, "unit_", None)}
+        return ModelState(arrays, values=values | {"task": task_values(self.task_)})
+
+    def set_state(self, state: ModelState) -> Linear:
+        """Become the model that `state` was taken of; parameters are set already."""
+        values = state.values
+        self.task_, self.n_features_in_, self.unit_ = task_of(values["task"]), values["n_features"], values["unit"]
+        kind = {"classes": LogisticRegression, "regression": Ridge, "quantiles": QuantileRegressor}[self.task_.kind]
+        n = len(self.task_.quantiles) if self.task_.kind == "quantiles" else 1
+        self.estimators_ = [kind() for _ in range(n)]
+        for i, estimator in enumerate(self.estimators_):
+            for name in LEARNT:
+                if f"{name}{i}" in state.arrays:
+                    setattr(estimator, name, state.arrays[f"{name}{i}"])
+        return self
 
     def predict(self, windows: Windows) -> np.ndarray:
         """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator
 
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.models.inputs import Validation, check_finite, check_fit, check_windows
+from mlcore.store.state import ModelState, task_of, task_values
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
@@ -57,6 +58,18 @@ class Naive(BaseEstimator):
         self.column_ = None if self.rule == "prior" else self._find_column(windows.shape[2])
         self.prior_ = _prior(y, task)
         self.size_ = float(np.mean(np.abs(y)))
+        return self
+
+    def get_state(self) -> ModelState:
+        """What a fit has learnt, as numbers (`mlcore.store`)."""
+        learnt = {"prior": self.prior_.tolist(), "size": self.size_, "column": self.column_}
+        return ModelState(values=learnt | {"n_features": self.n_features_in_, "task": task_values(self.task_)})
+
+    def set_state(self, state: ModelState) -> Naive:
+        """Become the model that `state` was taken of; parameters are set already."""
+        values = state.values
+        self.task_, self.n_features_in_ = task_of(values["task"]), values["n_features"]
+        self.prior_, self.size_, self.column_ = np.asarray(values["prior"]), values["size"], values["column"]
         return self
 
     def _check_rule(self) -> None:

@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from mlcore.errors import BarwiseError
-from mlcore.heads import make_head
+from mlcore.heads import head_of, head_values, make_head
 from mlcore.models.inputs import Validation, check_fit, check_windows
+from mlcore.store.state import ModelState, StoreError, task_of, task_values
 from mlcore.stretches import Stretches, check_finite
 from mlcore.tasks import Task
 from mlcore.training import Forecaster, Plan, history_bars, seeded, threads, train
@@ -128,6 +129,26 @@ class TorchModel(BaseEstimator, ABC):
                 f"`validation` has labels of shape {y.shape}; they must be ({len(windows)},) and finite."
             )
         return (windows, y) if len(y) else None
+
+    def get_state(self) -> ModelState:
+        """The weights of `network_`, and the head's numbers (`mlcore.store`)."""
+        arrays = {name: tensor.numpy() for name, tensor in self.network_.state_dict().items()}
+        values = {"head": head_values(self.head_), "n_features": self.n_features_in_, "best_epoch": self.best_epoch_}
+        return ModelState(arrays, values=values | {"task": task_values(self.task_)})
+
+    def set_state(self, state: ModelState) -> Self:
+        """Become the model that `state` was taken of; parameters are set already. The training curve is not kept."""
+        values = state.values
+        self.task_, self.head_ = task_of(values["task"]), head_of(values["head"])
+        self.n_features_in_, self.best_epoch_, self.history_ = values["n_features"], values["best_epoch"], []
+        with seeded(self.seed):  # the weights it begins with are thrown away; the caller's random state is not touched
+            network = Forecaster(self.build(self.n_features_in_), self.head_)
+        try:
+            network.load_state_dict({name: torch.from_numpy(array) for name, array in state.arrays.items()})
+        except RuntimeError as error:
+            raise StoreError(f"`model.safetensors` does not fit {type(self).__name__}: {error}") from None
+        self.network_ = network.eval()
+        return self
 
     def predict(self, windows: Windows) -> np.ndarray:
         """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``; bits depend on each row's window only."""

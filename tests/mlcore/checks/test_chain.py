@@ -68,7 +68,7 @@ def test_a_scaler_fitted_on_test_rows_is_caught(monkeypatch):
 
 def scaled_over_the_block(shared, train, first, stop):
     rows = pd.DataFrame(shared.table[first:stop])
-    return ((rows - rows.mean()) / rows.std()).to_numpy(np.float32)
+    return ((rows - rows.mean()) / rows.std()).to_numpy(np.float32), None
 
 
 def test_a_purge_that_is_too_short_is_caught(monkeypatch):
