@@ -24,9 +24,6 @@ from mlcore.windows import Windows
 VALIDATION_STRETCH = 128  # rows of a stretch when validating
 
 
-VALIDATION_STRETCH = 128  # rows of a stretch when validating
-
-
 @dataclass(frozen=True)
 class Plan:
     """How to train: the constructor arguments of `mlcore.models.torch.TorchModel` that concern the loop.

@@ -42,7 +42,8 @@ class StudyConfig:
     exit: float = _flag(0.0, "|signal| below which it is closed")
     min_hold: int = _flag(0, "bars that a position is held at least")
     band: float = _flag(0.0, "a new target weight nearer than this to the last one is not ordered")
-    side: Literal["both", "long"] = _flag("both", "trade both sides or long only")
+    side: Literal["both", "long", "short"] = _flag("both", "the sides that may be taken")
+    min_confidence: float = _flag(0.0, "confidence below which nothing is opened")
     engine: Literal["both", "backtrader", "vectorbt"] = _flag("both", "which engines trade; both must agree")
     days_per_year: float = _flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
     cash: float = _flag(10_000.0, "starting cash")
@@ -59,7 +60,7 @@ class StudyConfig:
             "commission": 0 <= self.commission < 1,
             "slippage": 0 <= self.slippage < 1,
             "days_per_year": self.days_per_year > 0,
-            "cash": self.cash > 0,
+            "cash": 0 < self.cash < float("inf"),
             "lookback": self.lookback is None or self.lookback >= 1,
             "n_jobs": self.n_jobs == -1 or self.n_jobs >= 1,
             "seed": self.seed >= 0,
@@ -70,7 +71,7 @@ class StudyConfig:
             "commission": "a fraction in [0, 1)",
             "slippage": "a fraction in [0, 1)",
             "days_per_year": "above 0",
-            "cash": "above 0",
+            "cash": "above 0 and finite",
             "n_jobs": "-1 or at least 1",
         }
         for name, holds in rules.items():

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import pandas as pd
 
+import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore import models
 from mlcore.bars import bars_sha256, missing_bars, read_bars
 from mlcore.errors import BarwiseError, BarwiseWarning
@@ -25,7 +26,7 @@ from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies.backtest import backtest
 from strategies.config import StudyConfig
 from strategies.costs import Costs
-from strategies.policy import Policy, target_weights
+from strategies.policy import Policy, sizes_of, target_weights
 from strategies.result import BacktestResult
 from strategies.study import Study
 
@@ -89,11 +90,10 @@ class _Protocol:
     def weigh(self, run: WalkForwardRun) -> pd.Series:
         """Target weights from forecasts by the policy and the sizer of the config."""
         config = self.config
-        policy = Policy(config.entry, config.exit, config.min_hold, config.band, config.side)
         return target_weights(
             run.forecasts,
             self.bars,
-            policy=policy,
+            policy=make_policy(config),
             sizer=config.sizer,
             sizer_params=config.sizer_params or {},
             days_per_year=config.days_per_year,
@@ -130,6 +130,7 @@ def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
 
 
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
+    check_trading(config)  # before an hour of training, not after it
     bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
     protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
     model = make_model(config.model, config)
@@ -154,6 +155,18 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         seconds=time.perf_counter() - started,
         notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
     )
+
+
+def make_policy(config: StudyConfig) -> Policy:
+    """Build the policy of the config; refuse thresholds that make no sense."""
+    return Policy(config.entry, config.exit, config.min_hold, config.band, config.side, config.min_confidence)
+
+
+def check_trading(config: StudyConfig) -> None:
+    """Refuse a policy, a sizer or sizer parameters that the trading at the end would refuse."""
+    make_policy(config)
+    forecast = pd.DataFrame({"signal": [1.0], "confidence": [1.0]}, index=pd.date_range("2024", periods=1, tz="UTC"))
+    sizes_of(forecast, pd.Series([1.0], forecast.index), config.sizer, config.sizer_params or {})
 
 
 def _repairs(text: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from mlcore.bars.clock import bar_interval
@@ -23,7 +24,8 @@ def resample(
 
     Parameters
     ----------
-    interval : length of the new bars, a multiple of the old.
+    interval : length of the new bars, a multiple of the old. They start on whole multiples of it from a Monday
+        00:00 UTC on; a bar that ends after its new bar (stamps at half past, to hours) is refused.
     incomplete : the first or last bar may lack its beginning or end: ``"drop"`` leaves it out, ``"flag"`` keeps
         it and adds a bool column `complete`.
     """
@@ -35,6 +37,7 @@ def resample(
         raise BarwiseError(f"`incomplete` is {incomplete!r}; known: drop, flag.")
     how = {"open": "first", "high": "max", "low": "min", "close": "last"}
     how |= {name: "sum" if name in _SUMMED else "last" for name in bars.columns if name not in how}
+    _require_grid(pd.DatetimeIndex(bars.index), step, longer)
     groups = bars.resample(longer, closed="left", label="left", origin=_FIRST_MONDAY)
     made = groups.agg(how)[list(bars.columns)].loc[(groups.size() > 0).to_numpy()]
     complete = pd.Series(True, index=made.index)
@@ -42,6 +45,19 @@ def resample(
     complete.iloc[-1] &= bars.index[-1] + step >= made.index[-1] + longer
     made = made.assign(complete=complete) if incomplete == "flag" else made[complete]
     return made.rename_axis("timestamp")
+
+
+def _require_grid(stamps: pd.DatetimeIndex, step: pd.Timedelta, longer: pd.Timedelta) -> None:
+    """Refuse a bar that closes after the longer bar it falls into: that one would be known before its last part."""
+    ends = stamps - (stamps - _FIRST_MONDAY) % longer + longer
+    late = np.flatnonzero(np.asarray(stamps + step > ends))
+    if len(late):
+        at = late[0]
+        raise BarwiseError(
+            f"`interval` is {longer}, but the bar stamped {stamps[at]} closes at {stamps[at] + step}, after the longer "
+            f"bar it falls into ends ({ends[at]}); {len(late)} bars do so. Drop a stray bar; where the whole clock is "
+            "off the grid, start from shorter bars whose closes meet it."
+        )
 
 
 def known_at(bars: pd.DataFrame, interval: str | pd.Timedelta | None = None) -> pd.DatetimeIndex:

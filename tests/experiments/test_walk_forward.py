@@ -225,3 +225,23 @@ def test_from_a_shell_a_mistake_is_one_line_without_traceback(tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flags", [{"entry": 2}, {"min-hold": -1}, {"sizer": "nope"}, {"sizer-params": '{"sise": 1}'}])
+def test_what_trading_would_refuse_is_refused_before_the_training(flags, bars_file, tmp_path, monkeypatch):
+    import strategies.main_job
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("the model was trained")
+
+    monkeypatch.setattr(strategies.main_job, "walk_forward", forbidden)
+    assert run(monkeypatch, *short(tmp_path / "out", bars_file, **flags)) == 2
+
+
+def test_the_main_job_runs_as_a_library_call_in_a_fresh_process(bars_file):
+    code = (
+        "from strategies.config import StudyConfig; from strategies.main_job import run_study;"
+        f"s = run_study(StudyConfig(bars={str(bars_file)!r}, out='x', train='600', test='400', n_jobs=1));"
+        "assert s.reconciliation['agrees']"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -66,6 +66,64 @@ def test_an_interval_that_does_not_fit_is_refused(wrong):
         resample(quarter_hours(), wrong)
 
 
+def on_clock(n: int, first: str, step: str) -> pd.DataFrame:
+    index = pd.date_range(first, periods=n, freq=step, tz="UTC", name="timestamp")
+    return random_bars(n, interval="1h").set_axis(index, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "longer", "told"),
+    [
+        (
+            "2024-01-01 00:30",
+            "1h",
+            "2h",
+            "stamped 2024-01-01 01:30.* closes at 2024-01-01 02:30.*ends .2024-01-01 02:00",
+        ),
+        (
+            "2024-01-01 00:30",
+            "1h",
+            "1h",
+            "stamped 2024-01-01 00:30.* closes at 2024-01-01 01:30.*ends .2024-01-01 01:00",
+        ),
+        (
+            "2024-01-01 05:00",
+            "1D",
+            "7D",
+            "stamped 2024-01-07 05:00.* closes at 2024-01-08 05:00.*ends .2024-01-08 00:00",
+        ),
+    ],
+)
+def test_bars_that_end_after_their_long_bar_are_refused(first, step, longer, told):
+    """The hour stamped 09:30 closes at 10:30: two hours from 08:00, known at 10:00, must not hold its close."""
+    with pytest.raises(BarwiseError, match=told + ".*start from shorter bars"):
+        resample(on_clock(30, first, step), longer)
+
+
+def test_one_stray_bar_is_refused_and_halves_on_the_grid_are_not():
+    halves = on_clock(30, "2024-01-01 00:30", "30min")
+    assert resample(halves, "1h").index[0] == pd.Timestamp("2024-01-01 01:00", tz="UTC")
+    stray = halves.set_axis(halves.index.where(np.arange(30) != 20, halves.index + pd.Timedelta("10min")), axis=0)
+    with pytest.raises(BarwiseError, match="stamped 2024-01-01 10:40.* closes at 2024-01-01 11:10.*1 bars do so"):
+        resample(stray, "1h")
+
+
+@settings(max_examples=30)
+@given(st.integers(2, 60), st.integers(0, 3), st.sampled_from(["15min", "30min", "1h", "2h", "4h"]))
+def test_on_any_clock_later_bars_change_nothing_joined_or_the_clock_is_refused(row, quarters, longer):
+    first = pd.Timestamp("2024-01-01") + pd.Timedelta("15min") * quarters
+    bars = on_clock(64, str(first), "30min")
+    changed = bars.copy()
+    changed.iloc[row + 1 :] *= 3
+    try:
+        pairs = [(b, resample(b, longer)) for b in (bars, changed)]
+    except BarwiseError:
+        assert longer == "15min" or quarters % 2
+        return
+    made, again = (join_known(b, r, prefix="long_").iloc[: row + 1] for b, r in pairs)
+    pd.testing.assert_frame_equal(made, again)
+
+
 def test_an_hour_stamped_ten_is_known_at_eleven():
     bars = quarter_hours()
     hours = resample(bars, "1h")
