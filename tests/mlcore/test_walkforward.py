@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -183,3 +185,36 @@ def test_tables_that_do_not_belong_together_are_refused():
         walked(label=direction(BARS.iloc[1:]))
     with pytest.raises(BarwiseError, match="Did you mean .linear."):
         walked("linaer")
+
+
+def test_trained_through_is_the_latest_end_of_a_training_label():
+    """With labels of many lengths: neither the last training row, nor that row's own end."""
+    n = len(BARS)
+    ends = np.arange(n) + np.random.default_rng(0).integers(1, 9, n)
+    values = np.where(ends < n, LABEL.values, np.nan)
+    run = walked(label=replace(LABEL, values=values, ends=ends, span=8))
+    stamps, others = [], {"last row": 0, "its end": 0}
+    for number, fold in enumerate(run.folds):
+        start = BARS.index.get_loc(fold["test_start"])
+        known = np.isfinite(FEATURES.to_numpy()).all(axis=1) & np.isfinite(values)
+        train = np.flatnonzero(known & (ends < start))[-300:]
+        through = BARS.index[ends[train].max()]
+        stamps.append(through)
+        assert (fold["trained_through"], fold["train_start"]) == (through, BARS.index[train[0]])
+        told = run.forecasts.loc[run.forecasts["fold"] == number, "trained_through"]
+        assert (told == through).all()
+        assert len(told) == fold["n_test"]
+        others["last row"] += through != BARS.index[train[-1]]
+        others["its end"] += through != BARS.index[ends[train[-1]]]
+    assert len(set(stamps)) == len(run.folds)
+    assert min(others.values()) > 0  # the case tells them apart
+
+
+def test_thirty_rows_to_fit_on_are_enough_and_29_are_not():
+    """Of 39 rows 6 are held out and 3 purged (span 3); of 38 likewise."""
+    label = forward_return(BARS, 2)
+    run = walked(label=label, folds=WalkForward(train=39, test=300))
+    assert run.notes == ()
+    assert run.forecasts["signal"].notna().all()
+    with pytest.raises(BarwiseError, match="leaves 29 rows to fit on; at least 30"):
+        walked(label=label, folds=WalkForward(train=38, test=300))
