@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 
 from strategies.orders import MIN_ACCOUNT
 
@@ -36,3 +37,20 @@ def sharpe_or_note(engine_value: float | None, daily: np.ndarray, lowest: float)
     if engine_value is None or not math.isfinite(engine_value):
         return None, f"sharpe is not defined: the engine gave {engine_value!r}"
     return float(engine_value), ""
+
+
+def return_or_note(final: float, equity: pd.Series, cash: float) -> tuple[float | None, str]:
+    """Return the total return of an account that ends at `final`, or None and the note that says when it was gone.
+
+    An account that fell to zero or below (`MIN_ACCOUNT` of the starting cash is zero) lost all there was; what it
+    shows after that was made on money that nobody had.
+    """
+    gone = equity.index[equity.to_numpy(np.float64) <= MIN_ACCOUNT * cash]
+    if not len(gone):
+        return final / cash - 1, ""
+    lowest = float(equity.min())
+    shown = 0.0 if abs(lowest) <= MIN_ACCOUNT * cash else lowest
+    return None, (
+        f"total_return is not defined: the account was at zero or below, first at {gone[0]} and last at {gone[-1]}, "
+        f"lowest {shown:,.6g}; from the first of them on there was no money to trade with"
+    )

@@ -72,6 +72,8 @@ def test_random_bars_and_weights_reconcile(market):
         a, b = one.metrics[name], other.metrics[name]
         if name == "sharpe":  # near zero its digits are those of a mean that cancels; compared below, on markets
             assert (a is None) == (b is None)
+        elif a is None or b is None:
+            assert name == "total_return" and a is b
         else:
             assert a == pytest.approx(b, rel=1e-9, abs=1e-12 * cash), name
     pd.testing.assert_frame_equal(one.trades, other.trades, rtol=1e-6, atol=1e-9 * cash)
@@ -132,6 +134,18 @@ def test_a_bankrupt_short_is_rejected_from_then_on():
         assert result.metrics["final_value"] < 0 and result.metrics["n_rejected"] == 3
         assert result.metrics["sharpe"] is None and any("zero or below" in note for note in result.notes)
     assert agreement["n_orders"] == 4
+
+
+def test_a_ruined_short_that_comes_back_has_no_total_return():
+    bars = EIGHT.copy()
+    bars.iloc[3:5, :4] *= 10
+    ruined = f"first at {bars.index[3]} and last at {bars.index[4]}, lowest -"
+    one, other, _ = both(bars, weights_on(bars, r1=-1.0))
+    for result in (one, other):
+        assert result.metrics["final_value"] == result.equity.iloc[-1] > 0
+        assert result.metrics["total_return"] is None and result.metrics["sharpe"] is None
+        assert any("total_return is not defined" in note and ruined in note for note in result.notes)
+    assert one.notes == other.notes
 
 
 def test_a_cover_that_gaps_beyond_cash_is_filled_in_part():

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from strategies.measures import sharpe_or_note
+from strategies.measures import return_or_note, sharpe_or_note
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,19 @@ def test_a_sharpe_ratio_is_a_number_or_none_with_a_reason(daily, lowest, value, 
 def test_what_an_engine_could_not_say_is_none(engine):
     got, said = sharpe_or_note(engine, np.array([0.01, -0.02]), 0.9)
     assert got is None and "the engine gave" in said
+
+
+def equity_of(*values):
+    return pd.Series(values, pd.date_range("2024", periods=len(values), freq="1D", tz="UTC"), dtype=float)
+
+
+def test_an_account_that_lived_has_a_return():
+    assert return_or_note(120.0, equity_of(100, 0.1, 120), 100.0) == (pytest.approx(0.2), "")
+
+
+def test_an_account_that_was_gone_has_none_even_if_it_comes_back():
+    got, said = return_or_note(127.0, equity_of(100, -5, 20, -1234.5, 127), 100.0)
+    assert got is None
+    assert "first at 2024-01-02 00:00:00+00:00 and last at 2024-01-04 00:00:00+00:00, lowest -1,234.5;" in said
+    assert return_or_note(50.0, equity_of(100, 1e-12, 50), 100.0)[0] is None
+    assert "lowest 0;" in return_or_note(50.0, equity_of(100, 1e-12, 50), 100.0)[1]
