@@ -105,6 +105,22 @@ def test_a_window_across_a_gap_is_not_traded_and_a_label_across_it_not_trained_o
     assert (starts[0] - rows[0]) - (starts[1] - rows[1]) == across
 
 
+def test_a_table_that_lost_its_memory_on_the_way_is_silent_after_a_gap_all_the_same():
+    hole = 480
+    stamps = BARS.index + pd.to_timedelta(np.where(np.arange(len(BARS)) >= hole, 5, 0), unit="h")
+    bars = BARS.set_axis(stamps)
+    first, second = (feature_table(bars, [name]) for name in ("close_pct_change", ("volatility", {"window": 10})))
+    lost = pd.concat([first, second], axis=1)
+    assert "memory" not in lost.attrs
+    whole = feature_table(bars, ["close_pct_change", ("volatility", {"window": 10})])
+    silent = [walked(bars=bars, features=table).forecasts["signal"].isna() for table in (whole, lost)]
+    assert silent[0].sum() == whole.attrs["memory"] > 1
+    pd.testing.assert_series_equal(*silent)
+    slow = pd.concat([first, feature_table(bars, ["rsi"])], axis=1)  # recursive: its warm-up counts, to be safe
+    warm_up = int(slow["rsi"].isna().sum())
+    assert walked(bars=bars, features=slow).forecasts["signal"].isna().sum() == warm_up > first.attrs["memory"]
+
+
 def test_the_first_rows_have_no_whole_window_though_their_features_are_known():
     features = feature_table(BARS, ["time_of_day", "high_low_range"])
     run = walked(Linear(lookback=5), features=features)
