@@ -12,7 +12,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from strategies.orders import MIN_ACCOUNT
+from strategies.orders import CLIP_TOLERANCE, MIN_ACCOUNT, Plan
 
 # Returns that differ by less than this share of their size are equal but for rounding.
 NO_DEVIATION = 1e-9
@@ -53,4 +53,23 @@ def return_or_note(final: float, equity: pd.Series, cash: float) -> tuple[float 
     return None, (
         f"total_return is not defined: the account was at zero or below, first at {gone[0]} and last at {gone[-1]}, "
         f"lowest {shown:,.6g}; from the first of them on there was no money to trade with"
+    )
+
+
+def open_note(plan: Plan, orders: pd.DataFrame) -> str:
+    """Return a sentence on the exits that left a position behind, or an empty string.
+
+    An exit is an order decided with a target of 0; what cash did not pay of it is dropped, so the account holds on
+    against its weights until the next order. `orders` are those of `orders_table`.
+    """
+    target = pd.Series(plan.targets, plan.bars.index).reindex(orders["decided"]).to_numpy()
+    held = orders["size"].cumsum().abs().to_numpy()
+    left = held > CLIP_TOLERANCE * held.max(initial=0.0)  # below is the rounding of the sum
+    stayed = orders[(target == 0) & (orders["status"] != "filled").to_numpy() & left]
+    if not len(stayed):
+        return ""
+    count = " was" if len(stayed) == 1 else "s were"
+    return (
+        f"a position stayed open against a target of flat: {len(stayed)} exit{count} not filled whole "
+        f"(first at {stayed['timestamp'].iloc[0]})"
     )

@@ -13,7 +13,7 @@ from strategies.bt.broker import set_broker
 from strategies.bt.feed import BarsFeed
 from strategies.bt.strategies import ForecastStrategy
 from strategies.costs import Costs
-from strategies.measures import return_or_note, sharpe_or_note
+from strategies.measures import open_note, return_or_note, sharpe_or_note
 from strategies.orders import Plan, check_forecasts_before, clip_note, make_plan, orders_table
 from strategies.result import BacktestResult
 from strategies.trades import round_trips
@@ -98,4 +98,4 @@ def _metrics(plan: Plan, strategy: bt.Strategy, equity: pd.Series, orders: pd.Da
         "n_rejected": int((orders["status"] == "rejected").sum()),
         **strategy.analyzers.turnover.get_analysis(),
     }
-    return metrics, tuple(filter(None, (ruin, note, clip_note(orders))))
+    return metrics, tuple(filter(None, (ruin, note, open_note(plan, orders), clip_note(orders))))

@@ -11,7 +11,7 @@ from vectorbt._engine import is_rust_available
 from vectorbt.portfolio.enums import OrderSide, OrderStatus, OrderStatusInfo
 
 from strategies.costs import Costs
-from strategies.measures import return_or_note, sharpe_or_note
+from strategies.measures import open_note, return_or_note, sharpe_or_note
 from strategies.orders import (
     BROKE,
     CLIP_TOLERANCE,
@@ -136,4 +136,4 @@ def _metrics(
         "slippage_paid": float((size * np.abs(price - opened)).sum()),
         "commission_paid": float(fills["commission"].sum()),
     }
-    return metrics, tuple(filter(None, (ruin, note, clip_note(orders))))
+    return metrics, tuple(filter(None, (ruin, note, open_note(plan, orders), clip_note(orders))))

@@ -108,6 +108,7 @@ def test_a_full_account_buys_what_cash_pays_on_paper():
         assert result.orders["status"].tolist() == ["partial", "filled"]
         assert "cash" in result.orders["reason"].iloc[0]
         assert any("1 were filled in part" in note for note in result.notes)
+        assert not any("stayed open" in note for note in result.notes)
 
 
 def test_slippage_is_not_capped_by_the_bars_range():
@@ -133,6 +134,7 @@ def test_a_bankrupt_short_is_rejected_from_then_on():
         assert result.orders["reason"].tolist()[1:] == ["the account was at or below zero"] * 3
         assert result.metrics["final_value"] < 0 and result.metrics["n_rejected"] == 3
         assert result.metrics["sharpe"] is None and any("zero or below" in note for note in result.notes)
+        assert any(f"1 exit was not filled whole (first at {bars.index[6]})" in note for note in result.notes)
     assert agreement["n_orders"] == 4
 
 
@@ -154,6 +156,8 @@ def test_a_cover_that_gaps_beyond_cash_is_filled_in_part():
     for result in both(bars, weights_on(bars, r1=-1.0, r3=0.0))[:2]:
         assert result.orders["status"].tolist() == ["filled", "partial"]
         assert 0 < result.orders["size"].iloc[1] < -result.orders["size"].iloc[0]
+        said = f"stayed open against a target of flat: 1 exit was not filled whole (first at {bars.index[4]})"
+        assert any(said in note for note in result.notes)
 
 
 def test_a_target_that_is_met_already_is_no_order():
