@@ -186,3 +186,47 @@ def test_a_clash_of_names_and_a_disordered_frame_are_refused():
         join_known(bars, resample(bars, "1h"))
     with pytest.raises(BarsError, match="`other` must have increasing"):
         join_known(bars, bars.iloc[::-1], prefix="x_")
+
+
+def rows_at(*steps: str) -> pd.DataFrame:
+    stamps = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(pd.Series(["0h", *steps])).cumsum()
+    return pd.DataFrame({"level": np.arange(len(stamps), dtype=float)}, index=pd.DatetimeIndex(stamps))
+
+
+def test_a_bar_shorter_than_usual_sees_nothing_after_its_close():
+    """Hours, then half hours: the bar stamped 20:00 closes at 20:30, when the quarter stamped 20:15 is the newest."""
+    bars = rows_at(*["1h"] * 20, *["30min"] * 6).rename(columns={"level": "own"})
+    quarters = rows_at(*["15min"] * 120)
+    joined = join_known(bars, quarters)["level"]
+    closes = [*bars.index[1:], bars.index[-1] + pd.Timedelta("1h")]
+    wanted = [quarters.index.get_loc(close) - 1 for close in closes]
+    np.testing.assert_array_equal(joined, wanted)
+    gap = join_known(bars.drop(bars.index[5:8]), quarters)["level"]  # before a gap a bar closes as always
+    assert gap.iloc[4] == joined.iloc[4]
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (["1h"] * 30 + ["4h"] * 6, "0 days 04:00:00 after 2024-01-02 06:00:00.*longest step .0 days 04:00:00"),
+        (["24h"] * 9 + ["25h"] + ["24h"] * 9, "1 days 01:00:00 after 2024-01-10 00:00:00"),
+        ([f"{n}D" for n in (30, 30, 31)], "31 days 00:00:00 after 2024-03-01"),
+    ],
+    ids=["hours_then_four", "summer_time", "months"],
+)
+def test_longer_rows_of_the_other_clock_want_an_interval(steps, told):
+    other, bars = rows_at(*steps), rows_at(*["1h"] * 24 * 130).add_prefix("own_")
+    with pytest.raises(BarwiseError, match="`other` mixes steps.*" + told):
+        join_known(bars, other)
+    longest = max(pd.to_timedelta(steps))
+    known = join_known(bars, other, interval=longest)["level"]
+    ends = other.index[1:].append(other.index[-1:] + longest)
+    newest = known.dropna()
+    assert newest.iloc[-1] == len(other) - 1
+    assert (ends[newest.astype(int)] <= newest.index + pd.Timedelta("1h")).all()
+
+
+def test_gaps_of_the_other_clock_are_no_mixed_steps():
+    weekdays = pd.bdate_range("2024-01-01", periods=30, tz="UTC")
+    join_known(quarter_hours(), pd.DataFrame({"level": 1.0}, index=weekdays))
+    join_known(quarter_hours(), rows_at(*["1h"] * 20, *["2h"] * 4, *["1h"] * 3, "7h"))
