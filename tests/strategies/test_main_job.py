@@ -326,3 +326,11 @@ def test_costs_lie_in_zero_to_one(name):
     for wrong in (-0.1, -1e-9, 1.0):
         with pytest.raises(BarwiseError, match=rf"`{name}` is {wrong}; it must be a fraction in \[0, 1\)"):
             StudyConfig(bars="b", out="o", **{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [{"exit": 0.5}, {"sizer": "fixd"}, {"sizer_params": {"sise": 1.0}}])
+def test_trading_that_cannot_be_is_refused_before_the_bars_are_read(job, wrong):
+    made = job(**wrong)
+    with pytest.raises(BarwiseError):
+        made.run()
+    assert made.calls["read_bars"] == []
