@@ -76,6 +76,8 @@ def walk_forward(
     model : a model (cloned, never fitted itself) or its name in `MODELS`.
     label : values and ends of all N rows.
     features : ``(N, F)`` table on the index of `bars`; ``features.attrs["memory"]`` past bars go into a value.
+        Without that entry (`pd.concat` and `join` lose it) the longest warm-up of a column, its NaN rows on top, is
+        taken: never less than `feature_table` would say, more where a recursive feature warms up longer.
     folds : the schedule.
     max_gap : missing bars in a row that a window or a label may span.
     n_jobs : folds fitted at a time, by joblib; any number gives the same bytes (one thread inside a fold).
@@ -95,7 +97,7 @@ def walk_forward(
     model = MODELS[model]() if isinstance(model, str) else model
     name = None if store is None else check_store(store, model)
     table, missing = _checked_table(features, bars, label), missing_bars(index)
-    memory = int(features.attrs.get("memory", 0))
+    memory = int(features.attrs.get("memory", _longest_warm_up(table)))
     whole = window_mask(missing, model.lookback + memory, max_gap) & finite_windows(table, model.lookback)
     known = np.isfinite(label.values) & label_mask(missing, label.ends, max_gap)
     plan = folds.split(index, label.ends, whole & known)
@@ -120,6 +122,12 @@ def _checked_table(features: pd.DataFrame, bars: pd.DataFrame, label: Label) -> 
     if label.values.shape != (len(bars),) or label.ends.shape != (len(bars),):
         raise BarwiseError(f"`label` has {len(label.values)} rows and `bars` {len(bars)}: make it from the same bars.")
     return np.ascontiguousarray(features.to_numpy(np.float64))
+
+
+def _longest_warm_up(table: np.ndarray) -> int:
+    """Return the NaN rows on top of the column that has most of them."""
+    known = ~np.isnan(table)
+    return int(np.where(known.any(axis=0), known.argmax(axis=0), len(table)).max())
 
 
 def _run(

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 
-from strategies.orders import MIN_ACCOUNT
+from strategies.orders import CLIP_TOLERANCE, MIN_ACCOUNT, Plan
 
 # Returns that differ by less than this share of their size are equal but for rounding.
 NO_DEVIATION = 1e-9
@@ -36,3 +37,39 @@ def sharpe_or_note(engine_value: float | None, daily: np.ndarray, lowest: float)
     if engine_value is None or not math.isfinite(engine_value):
         return None, f"sharpe is not defined: the engine gave {engine_value!r}"
     return float(engine_value), ""
+
+
+def return_or_note(final: float, equity: pd.Series, cash: float) -> tuple[float | None, str]:
+    """Return the total return of an account that ends at `final`, or None and the note that says when it was gone.
+
+    An account that fell to zero or below (`MIN_ACCOUNT` of the starting cash is zero) lost all there was; what it
+    shows after that was made on money that nobody had.
+    """
+    gone = equity.index[equity.to_numpy(np.float64) <= MIN_ACCOUNT * cash]
+    if not len(gone):
+        return final / cash - 1, ""
+    lowest = float(equity.min())
+    shown = 0.0 if abs(lowest) <= MIN_ACCOUNT * cash else lowest
+    return None, (
+        f"total_return is not defined: the account was at zero or below, first at {gone[0]} and last at {gone[-1]}, "
+        f"lowest {shown:,.6g}; from the first of them on there was no money to trade with"
+    )
+
+
+def open_note(plan: Plan, orders: pd.DataFrame) -> str:
+    """Return a sentence on the exits that left a position behind, or an empty string.
+
+    An exit is an order decided with a target of 0; what cash did not pay of it is dropped, so the account holds on
+    against its weights until the next order. `orders` are those of `orders_table`.
+    """
+    target = pd.Series(plan.targets, plan.bars.index).reindex(orders["decided"]).to_numpy()
+    held = orders["size"].cumsum().abs().to_numpy()
+    left = held > CLIP_TOLERANCE * held.max(initial=0.0)  # below is the rounding of the sum
+    stayed = orders[(target == 0) & (orders["status"] != "filled").to_numpy() & left]
+    if not len(stayed):
+        return ""
+    count = " was" if len(stayed) == 1 else "s were"
+    return (
+        f"a position stayed open against a target of flat: {len(stayed)} exit{count} not filled whole "
+        f"(first at {stayed['timestamp'].iloc[0]})"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from mlcore.bars.clock import bar_interval
 from mlcore.errors import BarsError, BarwiseError
 
 _SUMMED = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+_REGULAR = 5  # as many equal long steps in a row are a clock, not gaps
 _FIRST_MONDAY = pd.Timestamp("1970-01-05", tz="UTC")  # so that weeks start on Mondays
 
 
@@ -82,12 +84,15 @@ def join_known(
     """Return `bars` with the columns of `other` as they were known at the close of each bar.
 
     The row of `other` beside bar `t` is the newest one whose `known_at` is at or before the close of `t`: the
-    stamp of `t` plus the bars' interval. NaN before the first. Never joined by stamp.
+    stamp of `t` plus the bars' interval, or the next bar's stamp where that is earlier (the decision of `t` fills
+    at that bar's open). NaN before the first. Never joined by stamp.
 
     Parameters
     ----------
     other : increasing open stamps, UTC; another interval, coin, or source.
-    interval : when a row of `other` is known, after its stamp (default: its usual step).
+    interval : when a row of `other` is known, after its stamp (default: its usual step; refused where longer steps
+        are no whole multiple of it, or stand five in a row: those are longer bars, not gaps, and known later. A
+        lone longer bar cannot be told from a gap: give the longest step where `other` may hold some).
     max_age : a row known longer ago than this gives NaN (default: never too old).
     prefix : put before the names of the joined columns.
     """
@@ -96,8 +101,33 @@ def join_known(
     joined = other.add_prefix(prefix)
     if clash := [name for name in joined.columns if name in bars.columns]:
         raise BarwiseError(f"`other` and `bars` both have the column {clash[0]!r}; give a `prefix`.")
+    if interval is None:
+        _require_one_step(other)
     right = joined.set_axis(known_at(other, interval).as_unit("ns"), axis=0)
-    closes = pd.DataFrame(index=known_at(bars).as_unit("ns"))
+    closes = pd.DataFrame(index=_closes(bars))
     age = None if max_age is None else pd.Timedelta(max_age)
     found = pd.merge_asof(closes, right, left_index=True, right_index=True, direction="backward", tolerance=age)
     return pd.concat([bars, found.set_axis(bars.index, axis=0)], axis=1)
+
+
+def _closes(bars: pd.DataFrame) -> pd.DatetimeIndex:
+    """Return the close of each bar: a bar shorter than usual closes when the next one opens."""
+    closes = known_at(bars).as_unit("ns")
+    following = pd.DatetimeIndex(bars.index).as_unit("ns")[1:].append(closes[-1:])
+    return pd.DatetimeIndex(closes.where(closes < following, following))
+
+
+def _require_one_step(other: pd.DataFrame) -> None:
+    """Refuse longer steps that no missing bars explain: the row before each would be joined before it was known."""
+    usual = bar_interval(other).value
+    steps = np.diff(pd.DatetimeIndex(other.index).as_unit("ns").asi8)
+    odd = np.flatnonzero((steps > usual) & (steps % usual != 0))
+    runs = np.flatnonzero(np.diff(steps, prepend=-1, append=-1))  # where a step differs from the one before
+    regular = [at for at, end in pairwise(runs) if end - at >= _REGULAR and steps[at] > usual]
+    if found := [*odd[:1].tolist(), *regular[:1]]:
+        at = min(found)
+        raise BarwiseError(
+            f"`other` mixes steps: {pd.Timedelta(usual)} mostly, but {pd.Timedelta(int(steps[at]))} after "
+            f"{other.index[at]}, which is no gap of missing rows. Say with `interval` how long after its stamp a row "
+            f"is known: the longest step ({pd.Timedelta(int(steps[[*odd, *regular]].max()))}) is never too early."
+        )

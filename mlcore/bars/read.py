@@ -29,12 +29,15 @@ def read_bars(
 ) -> pd.DataFrame:
     """Read a file and return checked bars (`check_bars` tells the other parameters); the file is never touched.
 
-    ``"sp500"`` stands for the S&P 500, daily, 1999-2018, which ships with the package `arch`.
+    ``"sp500"`` stands for the S&P 500, daily, 1999-2018, which ships with the package `arch`; it takes neither
+    `stamped` nor `symbol`.
 
     Reads Parquet, Feather and CSV (also packed), usual column names, epochs of any unit or dates, stamps as a
     column or the index, Binance and Kraken dumps without a header, lines above the header.
     """
     if str(path) == BUNDLED:
+        if stamped != "open" or symbol is not None:
+            raise BarsError(f"`{BUNDLED}` is one index, stamped by its days: leave `stamped` and `symbol` out.")
         from arch.data import sp500
 
         return check_bars(sp500.load(), repair=repair, min_rows=min_rows)

@@ -17,8 +17,12 @@ _SAMPLE = 200
 
 
 def find_stamps(frame: pd.DataFrame, stamped: str) -> tuple[pd.Series | pd.Index, str]:
-    """Return the raw stamps of a frame with folded names, and what they are called in it."""
-    if isinstance(frame.index, pd.DatetimeIndex):
+    """Return the raw stamps of a frame with folded names, and what they are called in it.
+
+    Times of the close, in a column or the index, are never taken for opens: they count with ``stamped="close"`` only.
+    """
+    closing = stamped != "close" and key_of(frame.index.name) in CLOSE_STAMPS
+    if isinstance(frame.index, pd.DatetimeIndex) and not closing:
         return frame.index, "index"
     wanted = (*CLOSE_STAMPS, *STAMPS) if stamped == "close" else STAMPS
     names = [name for name in wanted if name in frame]
@@ -26,12 +30,13 @@ def find_stamps(frame: pd.DataFrame, stamped: str) -> tuple[pd.Series | pd.Index
         return frame["date"].astype(str) + " " + frame["time"].astype(str), "date and time"
     if names:
         return frame[names[0]], names[0]
-    if not isinstance(frame.index, pd.RangeIndex):
+    if not isinstance(frame.index, pd.RangeIndex) and not closing:
         return frame.index, "index"
     first = str(frame.columns[0])
-    if first == "" or first.startswith("unnamed"):  # an index written to CSV without a name
+    if not closing and (first == "" or first.startswith("unnamed")):  # an index written to CSV without a name
         return frame[frame.columns[0]], "first column"
-    if found := [name for name in CLOSE_STAMPS if name in frame]:
+    found = [key_of(frame.index.name)] if closing else [name for name in CLOSE_STAMPS if name in frame]
+    if found:
         raise BarsError(
             f"the only stamps are {found[0]!r}: times of the close, and bars are stamped at their open. "
             "Say stamped='close'."

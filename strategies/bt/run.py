@@ -13,7 +13,7 @@ from strategies.bt.broker import set_broker
 from strategies.bt.feed import BarsFeed
 from strategies.bt.strategies import ForecastStrategy
 from strategies.costs import Costs
-from strategies.measures import sharpe_or_note
+from strategies.measures import open_note, return_or_note, sharpe_or_note
 from strategies.orders import Plan, check_forecasts_before, clip_note, make_plan, orders_table
 from strategies.result import BacktestResult
 from strategies.trades import round_trips
@@ -88,13 +88,14 @@ def _metrics(plan: Plan, strategy: bt.Strategy, equity: pd.Series, orders: pd.Da
     daily = np.array(list(sharpe.timereturn.get_analysis().values()))
     ratio, note = sharpe_or_note(sharpe.get_analysis()["sharperatio"], daily, float(equity.min()) / plan.cash)
     final = float(strategy.broker.getvalue())
+    earned, ruin = return_or_note(final, equity, plan.cash)
     metrics: dict[str, float | int | None] = {
         "sharpe": ratio,
         "max_drawdown": strategy.analyzers.drawdown.get_analysis().max.drawdown / 100,
-        "total_return": final / plan.cash - 1,
+        "total_return": earned,
         "final_value": final,
         "n_orders": len(orders),
         "n_rejected": int((orders["status"] == "rejected").sum()),
         **strategy.analyzers.turnover.get_analysis(),
     }
-    return metrics, tuple(filter(None, (note, clip_note(orders))))
+    return metrics, tuple(filter(None, (ruin, note, open_note(plan, orders), clip_note(orders))))

@@ -11,7 +11,7 @@ from vectorbt._engine import is_rust_available
 from vectorbt.portfolio.enums import OrderSide, OrderStatus, OrderStatusInfo
 
 from strategies.costs import Costs
-from strategies.measures import sharpe_or_note
+from strategies.measures import open_note, return_or_note, sharpe_or_note
 from strategies.orders import (
     BROKE,
     CLIP_TOLERANCE,
@@ -116,6 +116,7 @@ def _metrics(
     )
     own = returns.sharpe_ratio() if len(daily) > 1 else None
     ratio, note = sharpe_or_note(own, returns.obj.to_numpy(), float(equity.min()) / plan.cash)
+    earned, ruin = return_or_note(float(equity.iloc[-1]), equity, plan.cash)
     # From the starting cash on: vectorbt's own drawdown begins at the first bar's close.
     fall = vbt.generic.accessors.GenericSRAccessor(pd.Series(np.r_[plan.cash, equity.to_numpy()])).drawdown(
         engine=kernel
@@ -127,7 +128,7 @@ def _metrics(
     metrics: dict[str, float | int | None] = {
         "sharpe": ratio,
         "max_drawdown": abs(float(fall.min())),
-        "total_return": float(equity.iloc[-1]) / plan.cash - 1,
+        "total_return": earned,
         "final_value": float(equity.iloc[-1]),
         "n_orders": len(orders),
         "n_rejected": int((orders["status"] == "rejected").sum()),
@@ -135,4 +136,4 @@ def _metrics(
         "slippage_paid": float((size * np.abs(price - opened)).sum()),
         "commission_paid": float(fills["commission"].sum()),
     }
-    return metrics, tuple(filter(None, (note, clip_note(orders))))
+    return metrics, tuple(filter(None, (ruin, note, open_note(plan, orders), clip_note(orders))))

@@ -16,7 +16,14 @@ from vectorbt.portfolio.enums import OrderStatus, OrderStatusInfo
 from mlcore.errors import BarwiseError
 from strategies.costs import Costs
 from strategies.measures import sharpe_or_note
-from strategies.orders import CLIP_TOLERANCE, check_forecasts_before, checked_cash, checked_prices, order_targets
+from strategies.orders import (
+    CLIP_TOLERANCE,
+    MIN_ACCOUNT,
+    check_forecasts_before,
+    checked_cash,
+    checked_prices,
+    order_targets,
+)
 from strategies.policy import VOLATILITY_WINDOW, Policy, annual_volatility, forecast_rows, sizes_of, weights_of
 from strategies.result import METRICS
 from strategies.vbt.portfolio import Scale, simulate
@@ -215,7 +222,7 @@ class _Market:
         return {
             "sharpe": np.array([np.nan if value is None else value for value in sharpe]),
             "max_drawdown": np.maximum(-falls.min(axis=0), 0.0),
-            "total_return": equity[-1] / self.cash - 1,
+            "total_return": np.where(lowest <= MIN_ACCOUNT, np.nan, equity[-1] / self.cash - 1),
             "final_value": equity[-1],
         }
 

@@ -261,3 +261,14 @@ def test_inner_share_is_a_fraction(share):
 def test_inner_split_that_leaves_nothing_is_refused():
     with pytest.raises(BarwiseError, match="10 rows"):
         newest_split(np.arange(10), fixed_ends(10, 9), 0.5)
+
+
+@pytest.mark.parametrize(("share", "n_validation"), [(0.2, 7), (0.15, 5), (0.1, 3), (0.001, 1)])
+def test_the_share_of_33_rows_is_rounded_to_the_nearest(share, n_validation):
+    train, validation = newest_split(np.arange(33), fixed_ends(33, 1), share)
+    assert validation.tolist() == list(range(33 - n_validation, 33))
+    assert train.tolist() == list(range(33 - n_validation - 1))  # one row is purged
+
+
+def test_a_fifth_is_held_out_by_default():
+    assert len(newest_split(np.arange(33), fixed_ends(33, 1))[1]) == 7

@@ -118,3 +118,16 @@ def test_nonsense_is_refused(arguments, said):
 def test_edges_ascend(edges):
     with pytest.raises(BarwiseError, match="`edges`"):
         five_class(hand_bars(), edges=edges)
+
+
+@pytest.mark.parametrize("name", ["return", "direction", "five_class"])
+@pytest.mark.parametrize(("entry", "span"), [("next_open", 3), ("close", 2)])
+def test_the_fewest_bars_that_hold_a_label_hold_one(name, entry, span):
+    for n, known in ((1, 0), (span, 0), (span + 1, 1), (span + 2, 2)):
+        label = LABELS[name](hand_bars(OPEN[:n], CLOSE[:n]), horizon=2, entry=entry)
+        assert label.span == span
+        for values in (label.values, label.returns):
+            assert np.isfinite(values).tolist() == [True] * known + [False] * (n - known)
+    price = OPEN[1:4:2] if entry == "next_open" else CLOSE[0:3:2]
+    only = LABELS[name](hand_bars(OPEN[: span + 1], CLOSE[: span + 1]), horizon=2, entry=entry).returns[0]
+    assert only == pytest.approx(np.log(price[1] / price[0]))

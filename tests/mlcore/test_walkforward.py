@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +105,22 @@ def test_a_window_across_a_gap_is_not_traded_and_a_label_across_it_not_trained_o
     assert (starts[0] - rows[0]) - (starts[1] - rows[1]) == across
 
 
+def test_a_table_that_lost_its_memory_on_the_way_is_silent_after_a_gap_all_the_same():
+    hole = 480
+    stamps = BARS.index + pd.to_timedelta(np.where(np.arange(len(BARS)) >= hole, 5, 0), unit="h")
+    bars = BARS.set_axis(stamps)
+    first, second = (feature_table(bars, [name]) for name in ("close_pct_change", ("volatility", {"window": 10})))
+    lost = pd.concat([first, second], axis=1)
+    assert "memory" not in lost.attrs
+    whole = feature_table(bars, ["close_pct_change", ("volatility", {"window": 10})])
+    silent = [walked(bars=bars, features=table).forecasts["signal"].isna() for table in (whole, lost)]
+    assert silent[0].sum() == whole.attrs["memory"] > 1
+    pd.testing.assert_series_equal(*silent)
+    slow = pd.concat([first, feature_table(bars, ["rsi"])], axis=1)  # recursive: its warm-up counts, to be safe
+    warm_up = int(slow["rsi"].isna().sum())
+    assert walked(bars=bars, features=slow).forecasts["signal"].isna().sum() == warm_up > first.attrs["memory"]
+
+
 def test_the_first_rows_have_no_whole_window_though_their_features_are_known():
     features = feature_table(BARS, ["time_of_day", "high_low_range"])
     run = walked(Linear(lookback=5), features=features)
@@ -183,3 +201,36 @@ def test_tables_that_do_not_belong_together_are_refused():
         walked(label=direction(BARS.iloc[1:]))
     with pytest.raises(BarwiseError, match="Did you mean .linear."):
         walked("linaer")
+
+
+def test_trained_through_is_the_latest_end_of_a_training_label():
+    """With labels of many lengths: neither the last training row, nor that row's own end."""
+    n = len(BARS)
+    ends = np.arange(n) + np.random.default_rng(0).integers(1, 9, n)
+    values = np.where(ends < n, LABEL.values, np.nan)
+    run = walked(label=replace(LABEL, values=values, ends=ends, span=8))
+    stamps, others = [], {"last row": 0, "its end": 0}
+    for number, fold in enumerate(run.folds):
+        start = BARS.index.get_loc(fold["test_start"])
+        known = np.isfinite(FEATURES.to_numpy()).all(axis=1) & np.isfinite(values)
+        train = np.flatnonzero(known & (ends < start))[-300:]
+        through = BARS.index[ends[train].max()]
+        stamps.append(through)
+        assert (fold["trained_through"], fold["train_start"]) == (through, BARS.index[train[0]])
+        told = run.forecasts.loc[run.forecasts["fold"] == number, "trained_through"]
+        assert (told == through).all()
+        assert len(told) == fold["n_test"]
+        others["last row"] += through != BARS.index[train[-1]]
+        others["its end"] += through != BARS.index[ends[train[-1]]]
+    assert len(set(stamps)) == len(run.folds)
+    assert min(others.values()) > 0  # the case tells them apart
+
+
+def test_thirty_rows_to_fit_on_are_enough_and_29_are_not():
+    """Of 39 rows 6 are held out and 3 purged (span 3); of 38 likewise."""
+    label = forward_return(BARS, 2)
+    run = walked(label=label, folds=WalkForward(train=39, test=300))
+    assert run.notes == ()
+    assert run.forecasts["signal"].notna().all()
+    with pytest.raises(BarwiseError, match="leaves 29 rows to fit on; at least 30"):
+        walked(label=label, folds=WalkForward(train=38, test=300))

@@ -72,6 +72,8 @@ def test_random_bars_and_weights_reconcile(market):
         a, b = one.metrics[name], other.metrics[name]
         if name == "sharpe":  # near zero its digits are those of a mean that cancels; compared below, on markets
             assert (a is None) == (b is None)
+        elif a is None or b is None:
+            assert name == "total_return" and a is b
         else:
             assert a == pytest.approx(b, rel=1e-9, abs=1e-12 * cash), name
     pd.testing.assert_frame_equal(one.trades, other.trades, rtol=1e-6, atol=1e-9 * cash)
@@ -106,6 +108,7 @@ def test_a_full_account_buys_what_cash_pays_on_paper():
         assert result.orders["status"].tolist() == ["partial", "filled"]
         assert "cash" in result.orders["reason"].iloc[0]
         assert any("1 were filled in part" in note for note in result.notes)
+        assert not any("stayed open" in note for note in result.notes)
 
 
 def test_slippage_is_not_capped_by_the_bars_range():
@@ -131,7 +134,20 @@ def test_a_bankrupt_short_is_rejected_from_then_on():
         assert result.orders["reason"].tolist()[1:] == ["the account was at or below zero"] * 3
         assert result.metrics["final_value"] < 0 and result.metrics["n_rejected"] == 3
         assert result.metrics["sharpe"] is None and any("zero or below" in note for note in result.notes)
+        assert any(f"1 exit was not filled whole (first at {bars.index[6]})" in note for note in result.notes)
     assert agreement["n_orders"] == 4
+
+
+def test_a_ruined_short_that_comes_back_has_no_total_return():
+    bars = EIGHT.copy()
+    bars.iloc[3:5, :4] *= 10
+    ruined = f"first at {bars.index[3]} and last at {bars.index[4]}, lowest -"
+    one, other, _ = both(bars, weights_on(bars, r1=-1.0))
+    for result in (one, other):
+        assert result.metrics["final_value"] == result.equity.iloc[-1] > 0
+        assert result.metrics["total_return"] is None and result.metrics["sharpe"] is None
+        assert any("total_return is not defined" in note and ruined in note for note in result.notes)
+    assert one.notes == other.notes
 
 
 def test_a_cover_that_gaps_beyond_cash_is_filled_in_part():
@@ -140,6 +156,8 @@ def test_a_cover_that_gaps_beyond_cash_is_filled_in_part():
     for result in both(bars, weights_on(bars, r1=-1.0, r3=0.0))[:2]:
         assert result.orders["status"].tolist() == ["filled", "partial"]
         assert 0 < result.orders["size"].iloc[1] < -result.orders["size"].iloc[0]
+        said = f"stayed open against a target of flat: 1 exit was not filled whole (first at {bars.index[4]})"
+        assert any(said in note for note in result.notes)
 
 
 def test_a_target_that_is_met_already_is_no_order():

@@ -108,19 +108,22 @@ def test_one_stray_bar_is_refused_and_halves_on_the_grid_are_not():
         resample(stray, "1h")
 
 
-@settings(max_examples=30)
-@given(st.integers(2, 60), st.integers(0, 3), st.sampled_from(["15min", "30min", "1h", "2h", "4h"]))
+@settings(max_examples=60)
+@given(st.integers(8, 120), st.integers(0, 3), st.sampled_from(["30min", "1h", "2h", "4h"]))
 def test_on_any_clock_later_bars_change_nothing_joined_or_the_clock_is_refused(row, quarters, longer):
-    first = pd.Timestamp("2024-01-01") + pd.Timedelta("15min") * quarters
-    bars = on_clock(64, str(first), "30min")
+    """Half hours from any quarter on, made longer, beside the quarters they are made of."""
+    bars = quarter_hours(128)
     changed = bars.copy()
     changed.iloc[row + 1 :] *= 3
+    halves = [b.iloc[quarters:].resample("30min", origin="start").last().iloc[:-1] for b in (bars, changed)]
     try:
-        pairs = [(b, resample(b, longer)) for b in (bars, changed)]
+        long = [resample(half, longer) for half in halves]
     except BarwiseError:
-        assert longer == "15min" or quarters % 2
+        assert quarters % 2
         return
-    made, again = (join_known(b, r, prefix="long_").iloc[: row + 1] for b, r in pairs)
+    made, again = (
+        join_known(b, other, prefix="long_").iloc[: row + 1] for b, other in zip((bars, changed), long, strict=True)
+    )
     pd.testing.assert_frame_equal(made, again)
 
 
@@ -183,3 +186,47 @@ def test_a_clash_of_names_and_a_disordered_frame_are_refused():
         join_known(bars, resample(bars, "1h"))
     with pytest.raises(BarsError, match="`other` must have increasing"):
         join_known(bars, bars.iloc[::-1], prefix="x_")
+
+
+def rows_at(*steps: str) -> pd.DataFrame:
+    stamps = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(pd.Series(["0h", *steps])).cumsum()
+    return pd.DataFrame({"level": np.arange(len(stamps), dtype=float)}, index=pd.DatetimeIndex(stamps))
+
+
+def test_a_bar_shorter_than_usual_sees_nothing_after_its_close():
+    """Hours, then half hours: the bar stamped 20:00 closes at 20:30, when the quarter stamped 20:15 is the newest."""
+    bars = rows_at(*["1h"] * 20, *["30min"] * 6).rename(columns={"level": "own"})
+    quarters = rows_at(*["15min"] * 120)
+    joined = join_known(bars, quarters)["level"]
+    closes = [*bars.index[1:], bars.index[-1] + pd.Timedelta("1h")]
+    wanted = [quarters.index.get_loc(close) - 1 for close in closes]
+    np.testing.assert_array_equal(joined, wanted)
+    gap = join_known(bars.drop(bars.index[5:8]), quarters)["level"]  # before a gap a bar closes as always
+    assert gap.iloc[4] == joined.iloc[4]
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (["1h"] * 30 + ["4h"] * 6, "0 days 04:00:00 after 2024-01-02 06:00:00.*longest step .0 days 04:00:00"),
+        (["24h"] * 9 + ["25h"] + ["24h"] * 9, "1 days 01:00:00 after 2024-01-10 00:00:00"),
+        ([f"{n}D" for n in (30, 30, 31)], "31 days 00:00:00 after 2024-03-01"),
+    ],
+    ids=["hours_then_four", "summer_time", "months"],
+)
+def test_longer_rows_of_the_other_clock_want_an_interval(steps, told):
+    other, bars = rows_at(*steps), rows_at(*["1h"] * 24 * 130).add_prefix("own_")
+    with pytest.raises(BarwiseError, match="`other` mixes steps.*" + told):
+        join_known(bars, other)
+    longest = max(pd.to_timedelta(steps))
+    known = join_known(bars, other, interval=longest)["level"]
+    ends = other.index[1:].append(other.index[-1:] + longest)
+    newest = known.dropna()
+    assert newest.iloc[-1] == len(other) - 1
+    assert (ends[newest.astype(int)] <= newest.index + pd.Timedelta("1h")).all()
+
+
+def test_gaps_of_the_other_clock_are_no_mixed_steps():
+    weekdays = pd.bdate_range("2024-01-01", periods=30, tz="UTC")
+    join_known(quarter_hours(), pd.DataFrame({"level": 1.0}, index=weekdays))
+    join_known(quarter_hours(), rows_at(*["1h"] * 20, *["2h"] * 4, *["1h"] * 3, "7h"))

@@ -107,6 +107,9 @@ def test_the_bundled_bars():
         made = read_bars("sp500")
     assert made.shape[0] == 5031
     assert str(made.index[0]) == "1999-01-04 00:00:00+00:00"
+    for said in ({"stamped": "close"}, {"symbol": "BTC"}):
+        with pytest.raises(BarsError, match="`sp500` is one index.*leave `stamped` and `symbol` out"):
+            read_bars("sp500", **said)
 
 
 # --- files that are none ----------------------------------------------------------------------------------------

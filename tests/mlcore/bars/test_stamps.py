@@ -116,6 +116,17 @@ def test_close_times_are_not_taken_for_opens():
         find_stamps(pd.DataFrame({"open": [1]}), "open")
 
 
+@pytest.mark.parametrize("index", [WANTED, WANTED.asi8 // 10**6, WANTED.astype(str)], ids=["stamps", "epochs", "text"])
+@pytest.mark.parametrize("name", ["close_time", "Close time"])
+def test_an_index_of_close_times_is_not_taken_for_opens(index, name):
+    frame = pd.DataFrame({"open": [1, 2, 3]}, index=pd.Index(index, name=name))
+    with pytest.raises(BarsError, match="the only stamps are 'close_time'.*Say stamped='close'"):
+        find_stamps(frame, "open")
+    assert find_stamps(frame, "close")[1] == "index"
+    assert find_stamps(frame.assign(open_time=WANTED), "open")[1] == "open_time"
+    assert find_stamps(frame.rename_axis("Open time"), "open")[1] == "index"
+
+
 @pytest.mark.parametrize("early", ["0s", "1ms", "1s"])
 def test_closing_times_are_moved_back_one_interval(early):
     closes = WANTED + pd.Timedelta("1h") - pd.Timedelta(early)

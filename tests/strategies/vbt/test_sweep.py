@@ -60,6 +60,14 @@ def test_a_row_of_the_sweep_is_the_run_of_its_parameters() -> None:
     assert len(seen) >= 2  # with and without orders
 
 
+def test_a_ruined_account_has_no_return_in_the_table_either() -> None:
+    bars, forecasts = market(volatility=0.4)
+    row = sweep(forecasts, bars, Grid(), cash=500.0, days_per_year=252.0).to_dict("records")[0]
+    single = run_of(row, forecasts, bars)
+    assert single["total_return"] is None and np.isnan(row["total_return"])
+    assert row["final_value"] == pytest.approx(single["final_value"])
+
+
 def test_rejected_orders_are_counted_as_one_run_counts_them() -> None:
     bars, forecasts = market(600, volatility=0.25)
     grid = Grid(entry=(0.0, 0.2), sizer=("fixed",), commission=(0.0, 0.01, 0.1))
