@@ -123,12 +123,11 @@ def check_forecasts(forecasts: pd.DataFrame, bars: pd.DataFrame, in_sample: bool
     _check_range(forecasts, "signal", -1.0, 1.0)
     _check_range(forecasts, "confidence", 0.0, 1.0)
     if not in_sample:
-        _check_trained_through(forecasts)
+        check_trained_through(forecasts)
 
 
 def _check_stamps(stamps: pd.Index, bars: pd.Index) -> None:
-    if not isinstance(stamps, pd.DatetimeIndex) or stamps.tz is None:
-        raise BarwiseError("`forecasts` must have an index of UTC stamps named `timestamp`.")
+    _check_utc(stamps)
     if not (stamps.is_monotonic_increasing and stamps.is_unique):
         raise BarwiseError("`forecasts` are not increasing or not unique in time: sort them, and drop double stamps.")
     foreign = ~stamps.isin(bars)
@@ -150,8 +149,19 @@ def _check_range(forecasts: pd.DataFrame, column: str, low: float, high: float) 
         )
 
 
-def _check_trained_through(forecasts: pd.DataFrame) -> None:
-    trained = pd.DatetimeIndex(forecasts["trained_through"])
+def check_trained_through(forecasts: pd.DataFrame) -> None:
+    """Refuse forecasts (`LookAheadError`) that may have known their own bar, without any bars to look at.
+
+    Refused: a row whose `trained_through` is not before its stamp, or is missing where there is a signal.
+    Refused (`BarwiseError`): stamps, of the index or of `trained_through`, that are not in UTC.
+    """
+    if "trained_through" not in forecasts.columns:
+        raise LookAheadError(
+            "`forecasts` lack trained_through: nothing says that a bar was not known to the model that forecast it. "
+            "Make them with walk_forward or make_forecasts."
+        )
+    _check_utc(forecasts.index)
+    trained = _stamps_of(forecasts["trained_through"])
     late = np.asarray(trained >= forecasts.index)
     unknown = np.asarray(trained.isna()) & forecasts["signal"].notna().to_numpy()
     if (late | unknown).any():
@@ -160,3 +170,24 @@ def _check_trained_through(forecasts: pd.DataFrame) -> None:
             f"`forecasts` row {row}, stamped {forecasts.index[row]}, was trained through {trained[row]}: it must be "
             "trained through a bar before its own. Refit on older rows, or ask for an in-sample run (`in_sample=True`)."
         )
+
+
+def _check_utc(stamps: pd.Index) -> None:
+    if not isinstance(stamps, pd.DatetimeIndex) or stamps.tz is None:
+        raise BarwiseError("`forecasts` must have an index of UTC stamps named `timestamp`.")
+
+
+def _stamps_of(column: pd.Series) -> pd.DatetimeIndex:
+    """Return `column` as stamps with a time zone; a column of nothing but NaT has them in any."""
+    try:
+        stamps = pd.DatetimeIndex(column)
+    except (TypeError, ValueError):
+        stamps = None
+    if stamps is not None and stamps.tz is None and stamps.isna().all():
+        return stamps.tz_localize("UTC")
+    if stamps is None or stamps.tz is None:
+        raise BarwiseError(
+            f"`trained_through` of the forecasts is of type {column.dtype}: it must hold UTC stamps, for instance by "
+            "`.dt.tz_localize('UTC')`."
+        )
+    return stamps

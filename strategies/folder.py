@@ -19,9 +19,11 @@ def check_folder(path: str | Path, *, overwrite: bool = False) -> Path:
 
     Refused: a file, a folder that holds anything (unless `overwrite`), and with `overwrite` a folder that holds
     more than the files of an earlier result: those suffixes only, no folders, so that a slip of the keyboard
-    deletes nothing else.
+    deletes nothing else. Refused too: a place where no folder can be made, because a parent is a file or may not
+    be written to. Nothing is made.
     """
     target = Path(path).expanduser().resolve()
+    _check_parents(target.parent)
     if not target.exists():
         return target
     if not target.is_dir():
@@ -68,9 +70,27 @@ def _put_in_place(beside: Path, target: Path) -> None:
         beside.rename(target)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.rename(old / "result")
-    beside.rename(target)
+    try:
+        target.rename(old / "result")
+        try:
+            beside.rename(target)
+        except BaseException:
+            (old / "result").rename(target)
+            raise
+    except BaseException:
+        with suppress(OSError):  # what could not be put back stays there
+            old.rmdir()
+        raise
     shutil.rmtree(old)
+
+
+def _check_parents(folder: Path) -> None:
+    """Refuse a `folder` that is not there and cannot be made, or that nothing can be made in."""
+    standing = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
+    if not standing.is_dir():
+        raise BarwiseError(f"`out` cannot be made in {str(folder)!r}: {str(standing)!r} is no folder.")
+    if not os.access(standing, os.W_OK | os.X_OK):
+        raise BarwiseError(f"`out` cannot be made in {str(folder)!r}: {str(standing)!r} may not be written to.")
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -80,8 +100,6 @@ def _make_parents(folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BarwiseError(f"`out` cannot be made in {str(folder)!r}: {error.strerror}.") from None
-    if not os.access(folder, os.W_OK):
-        raise BarwiseError(f"`out` cannot be made in {str(folder)!r}: the folder may not be written to.")
     return missing
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlcore.errors import BarwiseError, LookAheadError
+from mlcore.errors import BarwiseError
 from mlcore.forecasts import check_forecasts
 from strategies.costs import Costs
 from strategies.policy import order_weights
@@ -135,20 +135,6 @@ def is_dust_change(target: float, last: float) -> bool:
 def smallest_units(close: Any, cash: float, target: Any) -> Any:
     """Return the fewest units an order decided at `close` is given for: 0 to leave a position; arrays or numbers."""
     return np.where(target == 0, 0.0, MIN_ORDER_SHARE * cash / close)
-
-
-def refuse_look_ahead(forecasts: pd.DataFrame) -> None:
-    """Raise `LookAheadError` where a forecast's model was trained through its own bar or later."""
-    if "trained_through" not in forecasts.columns:
-        return
-    late = np.asarray(forecasts["trained_through"] >= forecasts.index.to_series(index=forecasts.index))
-    if late.any():
-        row = int(late.argmax())
-        raise LookAheadError(
-            f"`forecasts` row {forecasts.index[row]} comes from a model trained through "
-            f"{forecasts['trained_through'].iloc[row]} ({int(late.sum())} such rows): it must end before the bar. "
-            "Make the forecasts out-of-sample, by `walk_forward`."
-        )
 
 
 def check_forecasts_before(forecasts: pd.DataFrame | None, bars: pd.DataFrame) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mlcore.errors import BarwiseError
+from mlcore.forecasts import check_trained_through
 from strategies.bt.feed import stamps_to_numbers
-from strategies.orders import refuse_look_ahead
 
 _MILLISECONDS = 86_400_000  # a day's; backtrader's float stamps are good to 10 microseconds
 
@@ -50,7 +50,8 @@ class ForecastIndicator(bt.Indicator):
     ``self.forecast.signal[0]`` in ``next`` is the forecast of the bar that has just closed, to be traded
     at the next open. `retrain` is 1.0 on the first bar of each new fold, where a new model went live,
     NaN elsewhere. No warm-up: the minimum period is 1. Raises `LookAheadError` if any row's model was
-    trained through that row's bar or later.
+    trained through that row's bar or later, or a row with a signal does not say (column `trained_through`),
+    and `BarwiseError` before the first bar if no row's stamp is one of a preloaded feed.
     """
 
     lines: Any = ("signal", "confidence", "fold", "retrain")
@@ -67,7 +68,7 @@ class ForecastIndicator(bt.Indicator):
         forecasts = self.p.forecasts
         if forecasts is None or "signal" not in forecasts.columns:
             raise BarwiseError("`forecasts` has no column 'signal': give the frame that `walk_forward` returns.")
-        refuse_look_ahead(forecasts)
+        check_trained_through(forecasts)
         self._lookup = StampRows(forecasts.index)
         self._columns = [*forecast_columns(forecasts).values()]
 
@@ -83,6 +84,29 @@ class ForecastIndicator(bt.Indicator):
 
     def _plotlabel(self) -> list[str]:
         return []  # the default would print the whole frame
+
+    def _refuse_strangers(self) -> None:
+        """Refuse forecasts of other bars where all bars are there to see; else they would be silence."""
+        stamps = self.data.datetime
+        if stamps.buflen() <= len(stamps):  # not preloaded: what comes is not known yet
+            return
+        numbers = np.array(stamps.array)
+        if (self._lookup.rows(numbers) < 0).all():
+            held = self.p.forecasts.index
+            span = f"{held[0]} to {held[-1]}" if len(held) else "no rows"
+            raise BarwiseError(
+                f"`forecasts` ({span}) have no row for any of the feed's {len(numbers)} bars, "
+                f"{bt.num2date(numbers[0])} to {bt.num2date(numbers[-1])} UTC: give forecasts and bars of one market, "
+                "interval and span."
+            )
+
+    def nextstart(self) -> None:
+        self._refuse_strangers()
+        self.next()
+
+    def oncestart(self, start: int, end: int) -> None:
+        self._refuse_strangers()
+        self.once(start, end)
 
     def next(self) -> None:
         row = self._lookup.row(self.data.datetime[0])

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import norm
 
 from mlcore.errors import BarwiseError, LookAheadError
-from mlcore.forecasts import ReturnScale, check_forecasts, make_forecasts
+from mlcore.forecasts import ReturnScale, check_forecasts, check_trained_through, make_forecasts
 from mlcore.tasks import Task
 
 FIVE = Task("classes", ("a", "b", "c", "d", "e"), scores=(-1.0, -0.5, 0.0, 0.5, 1.0))
@@ -109,6 +109,26 @@ def test_a_signal_whose_training_span_is_unknown_is_refused():
     frame.loc[INDEX[6], "trained_through"] = pd.NaT
     with pytest.raises(LookAheadError, match="row 1"):
         check_forecasts(frame, BARS)
+
+
+def test_forecasts_that_do_not_say_what_they_were_trained_through_are_refused():
+    check_trained_through(good())
+    with pytest.raises(LookAheadError, match="lack trained_through"):
+        check_trained_through(good().drop(columns="trained_through"))
+    for nothing in (pd.NaT, None):
+        unknown = good().assign(trained_through=nothing)
+        with pytest.raises(LookAheadError, match="row 0"):
+            check_trained_through(unknown)
+        check_trained_through(unknown.assign(signal=np.nan))
+    check_trained_through(good().iloc[:0])
+
+
+def test_stamps_without_a_time_zone_are_refused_in_words():
+    with pytest.raises(BarwiseError, match="UTC stamps"):
+        check_trained_through(good().tz_localize(None))
+    for strange in (good()["trained_through"].dt.tz_localize(None), "yesterday", 17):
+        with pytest.raises(BarwiseError, match="`trained_through` of the forecasts is of type"):
+            check_trained_through(good().assign(trained_through=strange))
 
 
 @pytest.mark.parametrize(("column", "value"), [("signal", 1.01), ("signal", -np.inf), ("confidence", -0.01)])

@@ -1,5 +1,6 @@
 """A folder of results is whole or not there, and nothing else is ever deleted."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,5 +63,42 @@ def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     with pytest.raises(BarwiseError, match="which is a file"):
         check_folder(tmp_path / "out")
-    with pytest.raises(BarwiseError, match="cannot be made"), result_folder(tmp_path / "out" / "b"):
-        pass
+    for inside in (tmp_path / "out" / "b", tmp_path / "out" / "b" / "c"):
+        with pytest.raises(BarwiseError, match="out' is no folder"):
+            check_folder(inside)
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("out", ["b", "b/c", "held"])
+def test_a_parent_that_may_not_be_written_to_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    shut = tmp_path / "shut"
+    (shut / "held").mkdir(parents=True)
+    allowed = os.access  # root may write anywhere, whatever the mode says
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != shut and allowed(path, mode))
+    with pytest.raises(BarwiseError, match="shut' may not be written to"):
+        check_folder(shut / out)
+    assert names(shut) == ["held"]
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_an_earlier_result_is_put_back_when_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_text("old")
+    calls, rename = [], Path.rename
+
+    def breaks(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == failing:
+            raise OSError("no more room")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", breaks)
+    with pytest.raises(OSError, match="no more room"), result_folder(out, overwrite=True) as folder:
+        (folder / "report.html").write_text("new")
+    assert names(tmp_path) == ["out", "out/result.json"]
+    assert (out / "result.json").read_text() == "old"

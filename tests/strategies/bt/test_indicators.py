@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from mlcore.errors import BarwiseError, LookAheadError
-from strategies.bt import BarsFeed, ForecastIndicator
+from strategies.bt import BarsFeed, ForecastIndicator, build_cerebro
 from tests.conftest import random_bars
 
 LINES = ("signal", "confidence", "fold", "retrain")
@@ -79,8 +79,36 @@ def test_frames_that_are_no_forecasts_are_refused():
         read(BarsFeed(bars), forecasts_on(bars.index, slice(2, 9)).iloc[::-1])
 
 
-def test_a_signal_alone_is_enough_and_none_is_nan():
+def test_a_signal_and_what_it_was_trained_through_are_enough_and_none_is_nan():
     bars = random_bars(20)
-    got = read(BarsFeed(bars), pd.DataFrame({"signal": 0.5}, bars.index[:5]))
+    told = forecasts_on(bars.index, slice(5))[["signal", "trained_through"]].assign(signal=0.5)
+    got = read(BarsFeed(bars), told)
     assert (got[:5, 0] == 0.5).all() and np.isnan(got[5:, 0]).all() and np.isnan(got[:, 1:]).all()
-    assert np.isnan(read(BarsFeed(bars), pd.DataFrame({"signal": []}, bars.index[:0]))).all()
+
+
+def test_forecasts_that_do_not_say_what_they_were_trained_through_are_refused():
+    bars = random_bars(60)
+    forecasts = forecasts_on(bars.index)
+    unknown = forecasts.assign(trained_through=forecasts["trained_through"].where(np.arange(len(forecasts)) != 4))
+    for frame in (forecasts.drop(columns="trained_through"), unknown):
+        with pytest.raises(LookAheadError, match="trained.through"):
+            read(BarsFeed(bars), frame)
+        with pytest.raises(LookAheadError, match="trained.through"):
+            build_cerebro(bars, pd.Series(0.5, bars.index), forecasts=frame).run()
+    naive = forecasts.assign(trained_through=forecasts["trained_through"].dt.tz_localize(None))
+    for frame in (naive, forecasts.tz_localize(None)):
+        with pytest.raises(BarwiseError, match="UTC"):
+            read(BarsFeed(bars), frame)
+
+
+@pytest.mark.parametrize("feed", [BarsFeed, lambda bars: bt.feeds.PandasData(dataname=bars)], ids=["ours", "stock"])
+@pytest.mark.parametrize("runonce", [True, False])
+def test_forecasts_of_no_bar_of_the_feed_are_refused_where_that_can_be_seen(feed, runonce):
+    bars = random_bars(60)
+    forecasts = forecasts_on(bars.index)
+    for frame in (forecasts.shift(freq="7min"), forecasts.iloc[:0]):
+        with pytest.raises(BarwiseError, match="no row for any of the feed's 60 bars"):
+            read(feed(bars), frame, runonce=runonce)
+        assert np.isnan(read(feed(bars), frame, runonce=runonce, preload=False)).all()
+    late = read(feed(bars), forecasts.iloc[-1:], runonce=runonce)
+    assert np.isfinite(late[:, 0]).sum() == 1
