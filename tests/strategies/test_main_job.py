@@ -18,6 +18,7 @@ from mlcore.bars import bars_sha256
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.folds import WalkForward
 from mlcore.labels import direction, forward_return
+from mlcore.models import make
 from mlcore.models.linear import Linear
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies import main_job
@@ -31,7 +32,8 @@ from tests.strategies.studies import fake_forecasts, fake_result
 BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
-    "model": "linear", "lookback": None, "label": "direction", "horizon": 5, "threshold": 0.002,
+    "model": "linear", "preset": None, "set": None, "lookback": None,
+    "label": "direction", "horizon": 5, "threshold": 0.002,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
     "repair": "", "stamped": "open", "symbol": None, "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
     "sizer_params": None, "entry": 0.0, "exit": 0.0, "min_confidence": 0.0, "min_hold": 0, "band": 0.0,
@@ -39,7 +41,8 @@ DEFAULTS = {
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "lookback": 17, "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17,
+    "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
     "stamped": "close", "symbol": "ETHUSDT", "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
     "sizer_params": {"size": 0.4}, "entry": 0.3, "exit": 0.1, "min_confidence": 0.2, "min_hold": 4, "band": 0.05,
@@ -51,6 +54,12 @@ OTHERS = {
 def test_the_defaults_are_those_of_the_handbook():
     found = {f.name: f.default for f in fields(StudyConfig)}
     assert found == {"bars": MISSING, "out": MISSING} | DEFAULTS
+
+
+def only(monkeypatch, models: dict[str, Any]) -> None:
+    """Let the main job, and the maker of models that it calls, know `models` and no other."""
+    for module in (main_job, make):
+        monkeypatch.setattr(module, "MODELS", models)
 
 
 class Job:
@@ -71,8 +80,11 @@ class Job:
             monkeypatch.setattr(main_job, name, self.spy(name, original, fake))
         label = self.spy("label", direction, lambda **given: direction(**given))
         monkeypatch.setattr(main_job, "LABELS", {"mine": label, "direction": label})
-        rival = self.spy("model", lambda lookback=9, seed=0: None, lambda **given: SimpleNamespace(**given))
-        monkeypatch.setattr(main_job, "MODELS", {"rival": rival, "linear": Linear})
+        rival = self.spy(
+            "model", lambda lookback=9, width=1, depth=1, seed=0: None, lambda **given: SimpleNamespace(**given)
+        )
+        rival.presets = {"big": {"width": 99, "depth": 2}}
+        only(monkeypatch, {"rival": rival, "linear": Linear})
 
     def spy(self, name: str, original: Any, fake: Any) -> Any:
         signature = inspect.signature(original)
@@ -119,7 +131,8 @@ def test_every_setting_arrives_where_it_belongs(job):
     arrived = {
         "bars": read["path"], "repair": ", ".join(read["repair"]), "stamped": read["stamped"], "symbol": read["symbol"],
         "horizon": label["horizon"], "threshold": label["threshold"], "label_entry": label["entry"],
-        "lookback": model["lookback"], "seed": model["seed"],
+        "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
+        "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
         "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
         "entry": policy.entry, "exit": policy.exit, "min_hold": policy.min_hold, "band": policy.band,
@@ -275,9 +288,7 @@ def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
     config = StudyConfig(bars="b", out="o", label="return", horizon=4, label_entry="close", threshold=0.5, seed=3)
     label = main_job.make_label(BARS, config)
     np.testing.assert_array_equal(label.values, forward_return(BARS, 4, entry="close").values)
-    monkeypatch.setattr(
-        main_job, "MODELS", {"plain": lambda: "made", "seeded": lambda lookback=9, seed=0: (lookback, seed)}
-    )
+    only(monkeypatch, {"plain": lambda: "made", "seeded": lambda lookback=9, seed=0: (lookback, seed)})
     assert main_job.make_model("plain", config) == "made"
     assert main_job.make_model("seeded", config) == (9, 3)  # without a `lookback` the model keeps its own
 
