@@ -2,8 +2,8 @@
 
 from mlcore.features import calendar, momentum, returns, trend, volatility, volume
 from mlcore.features.recipes import Recipe, column_name, feature, parse_recipe
-from mlcore.features.table import DEFAULT_FEATURES, feature_table
+from mlcore.features.table import DEFAULT_FEATURES, feature_table, table_for
 
-__all__ = ["DEFAULT_FEATURES", "Recipe", "column_name", "feature", "feature_table", "parse_recipe"]
+__all__ = ["DEFAULT_FEATURES", "Recipe", "column_name", "feature", "feature_table", "parse_recipe", "table_for"]
 
 _FAMILIES = (calendar, momentum, returns, trend, volatility, volume)  # importing a family enters its features

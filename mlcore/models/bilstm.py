@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +34,7 @@ class BiLSTMNetwork(nn.Module):
         return self.dropout(torch.cat([forward_BH, backward_BH], dim=-1)[None])
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class BiLSTM(TorchModel):
     """Bidirectional LSTM over the last `lookback` bars.
 
@@ -47,46 +49,22 @@ class BiLSTM(TorchModel):
     dropout : share of units dropped after each layer, the last one included.
     batch : windows of an optimiser step.
 
-    The rest is told in `TorchModel`; there is no `dense` and no `stretch`.
+    The rest is told in `TorchModel`; `dense` must stay False.
     """
 
     causal = False
-    dense = False
-    stretch = 1
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "light": {"lookback": 20, "width": 32, "layers": 1},
         "default": {"lookback": 60, "width": 128, "layers": 2},
         "deep": {"lookback": 120, "width": 256, "layers": 3, "learning_rate": 1e-3},
     }
 
-    def __init__(
-        self,
-        lookback: int = 60,
-        width: int = 128,
-        layers: int = 2,
-        dropout: float = 0.3,
-        *,
-        batch: int = 128,
-        epochs: int = 8,
-        patience: int = 5,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.01,
-        seed: int = 0,
-        threads: int | None = 1,
-        device: str = "auto",
-    ) -> None:
-        self.lookback = lookback
-        self.width = width
-        self.layers = layers
-        self.dropout = dropout
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.seed = seed
-        self.threads = threads
-        self.device = device
+    width: int = 128
+    layers: int = 2
+    dropout: float = 0.3
+    batch: int = 128
+    learning_rate: float = 2e-3
+    dense: bool = False
 
     def build(self, n_features: int) -> BiLSTMNetwork:
         return BiLSTMNetwork(n_features, self.width, self.layers, self.dropout)

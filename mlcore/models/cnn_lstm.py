@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -40,6 +41,7 @@ class CNNLSTMNetwork(nn.Module):
         return h_TBH
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CNNLSTM(TorchModel):
     """Convolutions and LSTM over the last `lookback` bars.
 
@@ -73,44 +75,12 @@ class CNNLSTM(TorchModel):
         },
     }
 
-    def __init__(
-        self,
-        lookback: int = 60,
-        channels: int = 32,
-        kernel: int = 3,
-        convolutions: int = 2,
-        width: int = 32,
-        layers: int = 1,
-        dropout: float = 0.0,
-        *,
-        dense: bool = True,
-        stretch: int = 64,
-        batch: int = 16,
-        epochs: int = 8,
-        patience: int = 5,
-        learning_rate: float = 4e-3,
-        weight_decay: float = 0.01,
-        seed: int = 0,
-        threads: int | None = 1,
-        device: str = "auto",
-    ) -> None:
-        self.lookback = lookback
-        self.channels = channels
-        self.kernel = kernel
-        self.convolutions = convolutions
-        self.width = width
-        self.layers = layers
-        self.dropout = dropout
-        self.dense = dense
-        self.stretch = stretch
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.seed = seed
-        self.threads = threads
-        self.device = device
+    channels: int = 32
+    kernel: int = 3
+    convolutions: int = 2
+    width: int = 32
+    layers: int = 1
+    dropout: float = 0.0
 
     def build(self, n_features: int) -> CNNLSTMNetwork:
         used = self.convolutions * (self.kernel - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,7 @@ class GRUNetwork(nn.Module):
         return h_TBH
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GRU(TorchModel):
     """GRU over the last `lookback` bars.
 
@@ -52,38 +54,10 @@ class GRU(TorchModel):
         "deep": {"lookback": 120, "width": 256, "layers": 3, "dropout": 0.2, "learning_rate": 1e-3},
     }
 
-    def __init__(
-        self,
-        lookback: int = 60,
-        width: int = 32,
-        layers: int = 1,
-        dropout: float = 0.0,
-        *,
-        dense: bool = True,
-        stretch: int = 64,
-        batch: int = 16,
-        epochs: int = 8,
-        patience: int = 5,
-        learning_rate: float = 8e-3,
-        weight_decay: float = 0.01,
-        seed: int = 0,
-        threads: int | None = 1,
-        device: str = "auto",
-    ) -> None:
-        self.lookback = lookback
-        self.width = width
-        self.layers = layers
-        self.dropout = dropout
-        self.dense = dense
-        self.stretch = stretch
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.seed = seed
-        self.threads = threads
-        self.device = device
+    width: int = 32
+    layers: int = 1
+    dropout: float = 0.0
+    learning_rate: float = 8e-3
 
     def build(self, n_features: int) -> GRUNetwork:
         return GRUNetwork(n_features, self.width, self.layers, self.dropout)

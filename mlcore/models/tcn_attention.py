@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +44,7 @@ class TCNAttentionNetwork(nn.Module):
         return self.norm(h_TBD[len(h_TBD) - len(context_TBD) :] + context_TBD)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TCNAttention(TorchModel):
     """TCN with attention over the last `lookback` bars.
 
@@ -68,42 +70,11 @@ class TCNAttention(TorchModel):
         "deep": {"lookback": 240, "width": 128, "levels": 5, "dropout": 0.2, "learning_rate": 1e-3},
     }
 
-    def __init__(
-        self,
-        lookback: int = 60,
-        width: int = 32,
-        levels: int | None = None,
-        kernel: int = 3,
-        heads: int = 4,
-        dropout: float = 0.0,
-        *,
-        dense: bool = True,
-        stretch: int = 64,
-        batch: int = 16,
-        epochs: int = 8,
-        patience: int = 5,
-        learning_rate: float = 4e-3,
-        weight_decay: float = 0.01,
-        seed: int = 0,
-        threads: int | None = 1,
-        device: str = "auto",
-    ) -> None:
-        self.lookback = lookback
-        self.width = width
-        self.levels = levels
-        self.kernel = kernel
-        self.heads = heads
-        self.dropout = dropout
-        self.dense = dense
-        self.stretch = stretch
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.seed = seed
-        self.threads = threads
-        self.device = device
+    width: int = 32
+    levels: int | None = None
+    kernel: int = 3
+    heads: int = 4
+    dropout: float = 0.0
 
     def build(self, n_features: int) -> TCNAttentionNetwork:
         if self.levels is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,14 +27,16 @@ PREDICT_STRETCH = 64  # rows of a stretch, where a longer stretch gives the same
 PREDICT_STRETCHES = 16  # stretches of a pass
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TorchModel(BaseEstimator, ABC):
-    """A network with sklearn's grammar. An architecture gives `build` and stores its arguments.
+    """A network with sklearn's grammar. An architecture gives `build`, and its own parameters as dataclass fields.
 
     A forecast for row t comes from the `lookback` bars up to t and from nothing else: not from the
     rest of the batch, not from which other rows are asked for. It is known at the close of bar t.
 
     Parameters
     ----------
+    lookback : bars behind a forecast, the newest one included.
     dense : train on long stretches of bars (causal networks); False: one window per row, slow.
     stretch : rows of a stretch that are learned from, beside the bars that only warm it up.
     batch : stretches (windows, where not dense) of an optimiser step; fewer on few rows.
@@ -54,17 +57,18 @@ class TorchModel(BaseEstimator, ABC):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> constructor arguments that differ from the defaults
     causal = True  # False for networks that look both ways inside the window: trained on windows only
-    lookback: int
-    dense: bool
-    stretch: int
-    batch: int
-    epochs: int
-    patience: int
-    learning_rate: float
-    weight_decay: float
-    seed: int
-    threads: int | None
-    device: str
+
+    lookback: int = 60
+    dense: bool = True
+    stretch: int = 64
+    batch: int = 16
+    epochs: int = 8
+    patience: int = 5
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.01
+    seed: int = 0
+    threads: int | None = 1
+    device: str = "auto"
 
     @abstractmethod
     def build(self, n_features: int) -> nn.Module:

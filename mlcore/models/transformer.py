@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -71,6 +72,7 @@ class TransformerNetwork(nn.Module):
         return self.norm(self.layers(self.embed(x_TBF)))
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Transformer(TorchModel):
     """Causal Transformer encoder over the last `lookback` bars.
 
@@ -106,44 +108,12 @@ class Transformer(TorchModel):
         },
     }
 
-    def __init__(
-        self,
-        lookback: int = 60,
-        width: int = 32,
-        heads: int = 4,
-        layers: int = 2,
-        feed_forward: int | None = None,
-        band: int | None = None,
-        dropout: float = 0.0,
-        *,
-        dense: bool = True,
-        stretch: int = 64,
-        batch: int = 16,
-        epochs: int = 8,
-        patience: int = 5,
-        learning_rate: float = 4e-3,
-        weight_decay: float = 0.01,
-        seed: int = 0,
-        threads: int | None = 1,
-        device: str = "auto",
-    ) -> None:
-        self.lookback = lookback
-        self.width = width
-        self.heads = heads
-        self.layers = layers
-        self.feed_forward = feed_forward
-        self.band = band
-        self.dropout = dropout
-        self.dense = dense
-        self.stretch = stretch
-        self.batch = batch
-        self.epochs = epochs
-        self.patience = patience
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.seed = seed
-        self.threads = threads
-        self.device = device
+    width: int = 32
+    heads: int = 4
+    layers: int = 2
+    feed_forward: int | None = None
+    band: int | None = None
+    dropout: float = 0.0
 
     def build(self, n_features: int) -> TransformerNetwork:
         if self.layers < 1:

@@ -46,5 +46,5 @@ def test_a_forecast_sees_its_lookback_and_not_one_bar_more():
 def test_it_is_trained_on_windows_and_cannot_be_told_otherwise():
     assert not BiLSTM.causal
     assert BiLSTM().plan().stretch == 1
-    with pytest.raises(BarwiseError, match="`dense` is no parameter"):
-        make_model("bilstm", dense=True)
+    with pytest.raises(BarwiseError, match="`dense` is True"):
+        make_model("bilstm", dense=True).plan()
