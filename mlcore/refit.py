@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mlcore.confidence import ask
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
@@ -40,6 +41,7 @@ class Shared:
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    confidence: str | None = None  # name of the rule
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Outcome:
     number: int
     raw: np.ndarray  # (n_test, n_outputs), NaN where nothing is forecast
     scale: ReturnScale | None = None
+    more: dict[str, np.ndarray] = field(default_factory=dict)  # what else forecasts are made of, (n_test,) each
     n_validation: int = 0
     best_epoch: Any = None
     seconds: float = 0.0
@@ -101,7 +104,11 @@ def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict
         center = _center(shared.task)
         outcome.scale = ReturnScale.of(checked_predict(model, judge, shared.task)[:, center], y_held_out)
     ready = shared.tradable[fold.test]
-    outcome.raw[ready] = checked_predict(model, Windows(table, fold.test[ready] - first, lookback), shared.task)
+    asked = Windows(table, fold.test[ready] - first, lookback)
+    outcome.raw[ready], more = ask(model, asked, shared.task, shared.confidence)
+    for name, values in more.items():
+        outcome.more[name] = np.full(len(fold.test), np.nan)
+        outcome.more[name][ready] = values
     outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
     if shared.store is not None:
         stored = StoredFold(model, scaler, outcome.scale, shared.task, record)

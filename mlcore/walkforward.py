@@ -13,6 +13,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from mlcore.bars import missing_bars
+from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
 from mlcore.folds import Fold, WalkForward
 from mlcore.forecasts import ReturnScale, make_forecasts
@@ -58,6 +59,7 @@ def walk_forward(
     shuffle_labels: bool = False,
     validation: float = 0.15,
     store: str | Path | None = None,
+    confidence: str | None = None,
 ) -> WalkForwardRun:
     """Refit `model` for every fold on past rows only and forecast every bar of its test block.
 
@@ -87,6 +89,8 @@ def walk_forward(
     validation : share of the training rows held out.
     store : folder to write every fitted fold to (`mlcore.store`); it may not hold another run. Off by default; the
         forecasts are the same with it and without.
+    confidence : rule of the forecasts' confidence, by its name in `CONFIDENCES` (`mlcore.confidence`); the default
+        is that of the label's kind: ``top_two_gap``, ``past_error`` or ``quantile_width``.
 
     Raises
     ------
@@ -95,6 +99,7 @@ def walk_forward(
     """
     index = pd.DatetimeIndex(bars.index)
     model = MODELS[model]() if isinstance(model, str) else model
+    check_confidence(confidence, label.task, model)
     name = None if store is None else check_store(store, model)
     table, missing = _checked_table(features, bars, label), missing_bars(index)
     memory = int(features.attrs.get("memory", _longest_warm_up(table)))
@@ -103,12 +108,14 @@ def walk_forward(
     plan = folds.split(index, label.ends, whole & known)
     shared = Shared(
         model, label.task, table, tuple(map(str, features.columns)), label.values, label.ends, whole, validation,
-        shuffle_labels, seed, None if store is None else str(store), name,
+        shuffle_labels, seed, None if store is None else str(store), name, confidence=confidence,
     )  # fmt: skip
-    about = {"memory": memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels}
+    about = {
+        "memory": memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels, "confidence": confidence
+    }  # fmt: skip
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
     outcomes = _run(shared, plan, records, n_jobs, progress)
-    run = _stitch(index, plan, outcomes, label.task)
+    run = _stitch(index, plan, outcomes, label.task, confidence)
     if store is not None:
         write_run(store, run.folds, label.task)
     return run
@@ -143,7 +150,9 @@ def _run(
     return sorted(outcomes, key=lambda outcome: outcome.number)
 
 
-def _stitch(index: pd.DatetimeIndex, plan: list[Fold], outcomes: list[Outcome], task: Task) -> WalkForwardRun:
+def _stitch(
+    index: pd.DatetimeIndex, plan: list[Fold], outcomes: list[Outcome], task: Task, confidence: str | None
+) -> WalkForwardRun:
     pairs = list(zip(plan, outcomes, strict=True))
     failures = [_told(index, fold, outcome.failure) for fold, outcome in pairs if outcome.failure]
     if len(failures) == len(plan):
@@ -156,6 +165,8 @@ def _stitch(index: pd.DatetimeIndex, plan: list[Fold], outcomes: list[Outcome], 
             fold=fold.number,
             trained_through=index[fold.trained_through],
             scale=outcome.scale or ReturnScale(0.0, 0.0),
+            confidence=confidence,
+            **outcome.more,  # type: ignore[arg-type]
         )
         for fold, outcome in pairs
     ]
