@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from mlcore.bars import missing_bars
+from mlcore.bars import bar_interval, missing_bars
 from mlcore.errors import BarwiseError
 from mlcore.folds import Fold, WalkForward
 from mlcore.forecasts import ReturnScale, make_forecasts
@@ -103,7 +103,7 @@ def walk_forward(
     plan = folds.split(index, label.ends, whole & known)
     shared = Shared(
         model, label.task, table, tuple(map(str, features.columns)), label.values, label.ends, whole, validation,
-        shuffle_labels, seed, None if store is None else str(store), name,
+        shuffle_labels, seed, None if store is None else str(store), name, bar_interval(index),
     )  # fmt: skip
     about = {"memory": memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels}
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
