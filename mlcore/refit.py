@@ -24,7 +24,7 @@ from mlcore.windows import Windows
 
 FEWEST_TRAIN_ROWS = 30  # below this a fold forecasts nothing: what it learnt would be chance
 FEWEST_SCALER_ROWS = 30  # below this a symbol's scale is chance
-SYMBOL = "symbol"  # the column that says whose row it is
+SYMBOL = "symbol"  # the column that says whose row it is, as `mlcore.models.symbols` finds it (which imports torch)
 UNKNOWN = -1  # the code of a symbol that the fold was not trained on
 
 

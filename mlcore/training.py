@@ -66,11 +66,12 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
 
 
 class Forecaster(nn.Module):
-    """A causal network with the linear layer that its head reads."""
+    """A causal network with the linear layer that its head reads, and what stands before it (`inputs`), if anything."""
 
-    def __init__(self, network: nn.Module, head: Head) -> None:
+    def __init__(self, network: nn.Module, head: Head, inputs: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
+        self.inputs = inputs
         self.linear = nn.Linear(int(network.width), head.n_raw)  # type: ignore[arg-type]
         with torch.no_grad():
             self.linear.weight.mul_(0.1)  # begin near what is known without features
@@ -78,7 +79,7 @@ class Forecaster(nn.Module):
 
     def forward(self, x_TBF: torch.Tensor, size: int) -> torch.Tensor:
         """Return ``(S, B, R)`` raw outputs of the newest `size` bars."""
-        h_TBH = self.network(x_TBF)
+        h_TBH = self.network(x_TBF if self.inputs is None else self.inputs(x_TBF))
         return self.linear(h_TBH[len(h_TBH) - size :])
 
 
