@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
 from mlcore.models.inputs import checked_predict
@@ -40,6 +42,7 @@ class Shared:
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    explained: int | None = None  # number of the fold whose model is asked what it looks at
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Outcome:
     failure: str | None = None
     warnings: tuple[str, ...] = ()
     stored: str | None = None  # name of the folder below the store
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)  # of the explained fold only
 
 
 def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -> Outcome:
@@ -101,11 +105,14 @@ def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict
         center = _center(shared.task)
         outcome.scale = ReturnScale.of(checked_predict(model, judge, shared.task)[:, center], y_held_out)
     ready = shared.tradable[fold.test]
-    outcome.raw[ready] = checked_predict(model, Windows(table, fold.test[ready] - first, lookback), shared.task)
+    asked = Windows(table, fold.test[ready] - first, lookback)
+    outcome.raw[ready] = checked_predict(model, asked, shared.task)
     outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
     if shared.store is not None:
         stored = StoredFold(model, scaler, outcome.scale, shared.task, record)
         outcome.stored = save_fold(shared.store, stored, shared.store_name).name
+    if fold.number == shared.explained:
+        outcome.explanation = explanation_of(model, asked)
 
 
 def _local_table(shared: Shared, train: np.ndarray, first: int, stop: int) -> tuple[np.ndarray, Scaler | None]:

@@ -37,11 +37,15 @@ class WalkForwardRun:
         model has none), ``note`` (None, or why the fold forecasts nothing), and ``stored`` (its folder in the store).
     notes
         Sentences the reader must see.
+    explanation
+        What the last fold's model says of itself over its first forecasts (`mlcore.explain`): name -> table; empty
+        where the model says nothing, or the last fold could not be fitted.
     """
 
     forecasts: pd.DataFrame
     folds: list[dict[str, Any]]
     notes: tuple[str, ...] = field(default=())
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def walk_forward(
@@ -103,7 +107,7 @@ def walk_forward(
     plan = folds.split(index, label.ends, whole & known)
     shared = Shared(
         model, label.task, table, tuple(map(str, features.columns)), label.values, label.ends, whole, validation,
-        shuffle_labels, seed, None if store is None else str(store), name,
+        shuffle_labels, seed, None if store is None else str(store), name, plan[-1].number,
     )  # fmt: skip
     about = {"memory": memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels}
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
@@ -161,7 +165,7 @@ def _stitch(index: pd.DatetimeIndex, plan: list[Fold], outcomes: list[Outcome], 
     ]
     rows = [_fold_row(index, fold, outcome) for fold, outcome in pairs]
     said = dict.fromkeys(text for outcome in outcomes for text in outcome.warnings)
-    return WalkForwardRun(pd.concat(parts), rows, (*failures, *said))
+    return WalkForwardRun(pd.concat(parts), rows, (*failures, *said), outcomes[-1].explanation)
 
 
 def _told(index: pd.DatetimeIndex, fold: Fold, failure: str | None) -> str:
