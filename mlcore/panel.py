@@ -34,12 +34,15 @@ class PanelRun:
         As in `WalkForwardRun`; the rows counted are those of all symbols, the stamps are of all symbols.
     notes
         Sentences the reader must see.
+    explanation
+        As in `WalkForwardRun`: what the last fold's model looks at, the same for all symbols.
     """
 
     forecasts: dict[str, pd.DataFrame]
     labels: dict[str, Label]
     folds: list[dict[str, Any]]
     notes: tuple[str, ...] = field(default=())
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def of(self, symbol: str) -> WalkForwardRun:
         """Return what concerns one symbol: its forecasts, and the folds that hold bars of it, its own bars counted."""
@@ -50,7 +53,7 @@ class PanelRun:
             for fold in self.folds
             if fold["fold"] in counts.index
         ]
-        return WalkForwardRun(forecasts, own, self.notes)
+        return WalkForwardRun(forecasts, own, self.notes, self.explanation)
 
 
 def walk_forward_panel(
@@ -104,11 +107,12 @@ def walk_forward_panel(
     labels = {symbol: member.label for symbol, member in members.items()}
     del members  # the stack holds the tables now: at 400 symbols two copies would be felt
     plan = split(stacked, folds)
-    shared = shared_of(stacked, model, validation, shuffle_labels, seed)
+    shared = shared_of(stacked, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed)
     outcomes = run_folds(shared, plan, [None] * len(plan), n_jobs, progress)
-    whole, records, notes = stitch(stacked, plan, outcomes)
-    forecasts = _by_symbol(stacked, plan, whole)
-    return PanelRun(forecasts, labels, records, (*notes, *_left_out(stacked, outcomes, forecasts)))
+    run = stitch(stacked, plan, outcomes)
+    forecasts = _by_symbol(stacked, plan, run.forecasts)
+    notes = (*run.notes, *_left_out(stacked, outcomes, forecasts))
+    return PanelRun(forecasts, labels, run.folds, notes, run.explanation)
 
 
 def _member(

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
 from mlcore.models.inputs import checked_predict
@@ -47,6 +49,7 @@ class Shared:
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    explained: int | None = None  # number of the fold whose model is asked what it looks at
     layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
 
     def __post_init__(self) -> None:
@@ -73,6 +76,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     stored: str | None = None  # name of the folder below the store
     left_out: tuple[int, ...] = ()  # symbols with rows to forecast and too few before them to be scaled by
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)  # of the explained fold only
 
 
 def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -> Outcome:
@@ -119,12 +123,15 @@ def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict
         outcome.scale = ReturnScale.of(checked_predict(model, judge, shared.task)[:, center], y_held_out)
     asked = fold.test[shared.tradable[fold.test]]
     ready = inputs.those_scaled(asked)
-    outcome.raw[np.searchsorted(fold.test, ready)] = checked_predict(model, inputs.windows(ready)[0], shared.task)
     outcome.left_out = tuple(np.setdiff1d(layout.symbol_of(asked), layout.symbol_of(ready)).tolist())
+    (ahead,) = inputs.windows(ready)
+    outcome.raw[np.searchsorted(fold.test, ready)] = checked_predict(model, ahead, shared.task)
     outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
     if shared.store is not None:
         stored = StoredFold(model, inputs.scalers[0], outcome.scale, shared.task, record)
         outcome.stored = save_fold(shared.store, stored, shared.store_name).name
+    if fold.number == shared.explained:
+        outcome.explanation = explanation_of(model, ahead)
 
 
 def _check_enough(train: np.ndarray) -> None:

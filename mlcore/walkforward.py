@@ -36,11 +36,15 @@ class WalkForwardRun:
         model has none), ``note`` (None, or why the fold forecasts nothing), and ``stored`` (its folder in the store).
     notes
         Sentences the reader must see.
+    explanation
+        What the last fold's model says of itself over its first forecasts (`mlcore.explain`): name -> table; empty
+        where the model says nothing, or the last fold could not be fitted.
     """
 
     forecasts: pd.DataFrame
     folds: list[dict[str, Any]]
     notes: tuple[str, ...] = field(default=())
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def walk_forward(
@@ -96,12 +100,15 @@ def walk_forward(
     name = None if store is None else check_store(store, model)
     member = Member(bars, features, label)
     one = stack({"": member}, model.lookback, max_gap)
-    shared = shared_of(one, model, validation, shuffle_labels, seed, None if store is None else str(store), name)
     plan = split(one, folds)
+    shared = shared_of(
+        one, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed,
+        store=None if store is None else str(store), store_name=name,
+    )  # fmt: skip
     about = {"memory": member.memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels}
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
     outcomes = run_folds(shared, plan, records, n_jobs, progress)
-    run = WalkForwardRun(*stitch(one, plan, outcomes))
+    run = stitch(one, plan, outcomes)
     if store is not None:
         write_run(store, run.folds, label.task)
     return run
@@ -112,20 +119,20 @@ def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
     return folds.split(stacked.clock, stacked.ends, stacked.whole & stacked.known, stacked.layout.moments)
 
 
-def shared_of(
-    stacked: Stack,
-    model: Any,
-    validation: float,
-    shuffle_labels: bool,
-    seed: int,
-    store: str | None = None,
-    store_name: str | None = None,
-) -> Shared:
-    """Return what the folds read of a stack."""
+def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) -> Shared:
+    """Return what the folds of `plan` read of a stack; `options` are the other fields of `Shared`."""
     return Shared(
-        model, stacked.task, stacked.table, stacked.columns, stacked.values, stacked.ends, stacked.whole, validation,
-        shuffle_labels, seed, store, store_name, stacked.layout,
-    )  # fmt: skip
+        model=model,
+        task=stacked.task,
+        table=stacked.table,
+        columns=stacked.columns,
+        values=stacked.values,
+        ends=stacked.ends,
+        tradable=stacked.whole,
+        layout=stacked.layout,
+        explained=plan[-1].number,
+        **options,
+    )
 
 
 def run_folds(
@@ -142,10 +149,8 @@ def run_folds(
     return sorted(outcomes, key=lambda outcome: outcome.number)
 
 
-def stitch(
-    stacked: Stack, plan: list[Fold], outcomes: list[Outcome]
-) -> tuple[pd.DataFrame, list[dict[str, Any]], tuple[str, ...]]:
-    """Return the forecasts of all blocks in the order of the stack's rows, the folds' records, and the notes.
+def stitch(stacked: Stack, plan: list[Fold], outcomes: list[Outcome]) -> WalkForwardRun:
+    """Return the run: the forecasts of all blocks, in the order of the stack's rows.
 
     Raises BarwiseError where no fold could be fitted.
     """
@@ -167,7 +172,8 @@ def stitch(
     rows = [_fold_row(stacked, fold, outcome) for fold, outcome in pairs]
     said = dict.fromkeys(text for outcome in outcomes for text in outcome.warnings)
     order = np.argsort(np.concatenate([fold.test for fold in plan]), kind="stable")
-    return pd.concat(parts).iloc[order], rows, (*failures, *said)
+    forecasts = pd.concat(parts).iloc[order]
+    return WalkForwardRun(forecasts, rows, (*failures, *said), outcomes[-1].explanation)
 
 
 def _span(stacked: Stack, rows: np.ndarray) -> tuple[pd.Timestamp, pd.Timestamp]:

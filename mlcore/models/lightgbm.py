@@ -6,8 +6,10 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 
+from mlcore.explain import flat_names
 from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
 from mlcore.store.state import ModelState, StoreError, task_of, task_values
 from mlcore.tasks import Task
@@ -158,6 +160,18 @@ class LightGBM(BaseEstimator):
             return np.sort(columns, axis=1) if self.task_.kind == "quantiles" else columns
         probabilities = np.stack([1.0 - raw[0], raw[0]], axis=1) if raw[0].ndim == 1 else raw[0]
         return spread_over_classes(probabilities, self.classes_, self.task_.n_outputs)
+
+    def explain(self, windows: Windows) -> dict[str, pd.DataFrame]:
+        """Return ``importance``: the share of all loss gained in training by splits on each feature (and bar back).
+
+        One row a feature, one column a booster; shares sum to 1, or are all 0 where no tree was grown. The windows do
+        not matter.
+        """
+        gains = np.stack([booster.feature_importance("gain") for booster in self.boosters_])
+        total = gains.sum(axis=1, keepdims=True)
+        shares = np.divide(gains, total, out=np.zeros(gains.shape), where=total > 0)
+        columns = list(self.task_.outputs) if self.task_.kind == "quantiles" else ["gain"]
+        return {"importance": pd.DataFrame(shares.T, flat_names(self, self.n_features_in_), columns)}
 
 
 def _whole(text: str) -> str:
