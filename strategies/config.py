@@ -18,7 +18,9 @@ class StudyConfig:
 
     bars: str = field(metadata={"help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`)"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    model: str = _flag("linear", "name of a model: linear, lightgbm, lstm, ...; a name that is none lists them all")
+    model: str = _flag(
+        "linear", "a model: linear, lightgbm, lstm, ... (a name that is none lists them all) or package.module.Class"
+    )
     preset: str | None = _flag(None, "size of the model: light, default, deep (default: the model's own defaults)")
     set: dict[str, Any] | None = _flag(None, "parameters of the model, over the preset: hidden=64 layers=2")
     lookback: int | None = _flag(None, "bars a sequence model sees (default: the model's own)")

@@ -188,7 +188,8 @@ def make_model(name: str, config: StudyConfig) -> Any:
     for flag in ("lookback", "seed"):
         if flag in given:
             raise BarwiseError(f"`set` holds `{flag}`, which has a flag of its own: say `--{flag} {given[flag]}`.")
-    return models.make_model(name, config.preset, **_known(MODELS[name], flags), **given)
+    known = flags if "." in name else _known(MODELS[name], flags)  # a model by import path has both
+    return models.make_model(name, config.preset, **known, **given)
 
 
 def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:

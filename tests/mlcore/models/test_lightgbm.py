@@ -19,7 +19,7 @@ def market(seed=0):
 
 def fitted(task, y, table, **options):
     train, held_out = Windows(table, np.arange(K)), Windows(table, np.arange(K, N))
-    return LightGBM(**options).fit(train, y[:K], task=task, validation=(held_out, y[K:]))
+    return LightGBM(lookback=1, **options).fit(train, y[:K], task=task, validation=(held_out, y[K:]))
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-4])
@@ -49,7 +49,7 @@ def test_boosting_stops_early_and_keeps_the_best_round():
 
 def test_without_validation_all_rounds_are_made():
     table, y = market()
-    model = LightGBM(n_estimators=7).fit(Windows(table, np.arange(K)), y[:K], task=NUMBER)
+    model = LightGBM(lookback=1, n_estimators=7).fit(Windows(table, np.arange(K)), y[:K], task=NUMBER)
     assert model.best_epoch_ == (7,)
 
 
