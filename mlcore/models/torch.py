@@ -15,6 +15,8 @@ from mlcore.errors import BarwiseError
 from mlcore.heads import Head, head_of, head_values, make_head
 from mlcore.models.inputs import Validation, check_fit, check_windows
 from mlcore.models.symbols import SymbolEmbedding, embedding_of
+from mlcore.precision import choose_precision
+from mlcore.schedules import check_schedule
 from mlcore.store.state import ModelState, StoreError, task_of, task_values
 from mlcore.stretches import Stretches, check_finite
 from mlcore.tasks import Task
@@ -41,9 +43,13 @@ class TorchModel(BaseEstimator, ABC):
     dense : train on long stretches of bars (causal networks); False: one window per row, slow.
     stretch : rows of a stretch that are learned from, beside the bars that only warm it up.
     batch : stretches (windows, where not dense) of an optimiser step; fewer on few rows.
-    epochs : passes over the training rows; the learning rate rises and falls once over all of them.
+    epochs : passes over the training rows.
     patience : epochs without a better validation loss before training stops.
-    learning_rate, weight_decay : AdamW's; the first is the top of the cycle.
+    learning_rate, weight_decay : AdamW's; the first is the highest of the schedule.
+    schedule : how the rate goes over all epochs: "one_cycle" (up and down once), "cosine_restarts" (three half
+        cosines, each twice as long), "plateau" (halved where the validation loss gets no better) or "constant".
+    clip : length that the gradient of a step is cut down to.
+    precision : "full", or "mixed" (float16 where that is safe, on CUDA only) for training.
     seed : of weights, order of batches and dropout. The same seed gives the same bits.
     threads : torch threads inside fit and predict; None leaves them alone, and bits may then depend on the machine.
     device : "cpu", "cuda", or "auto" for cuda where there is one.
@@ -70,6 +76,9 @@ class TorchModel(BaseEstimator, ABC):
     patience: int = 5
     learning_rate: float = 4e-3
     weight_decay: float = 0.01
+    schedule: str = "one_cycle"
+    clip: float = 1.0
+    precision: str = "full"
     seed: int = 0
     threads: int | None = 1
     device: str = "auto"
@@ -89,7 +98,7 @@ class TorchModel(BaseEstimator, ABC):
             value = getattr(self, name)
             if int(value) != value or value < 1:
                 raise BarwiseError(f"`{name}` is {value!r}; it must be a whole number of at least 1.")
-        for name, least in (("learning_rate", 1e-12), ("weight_decay", 0.0)):
+        for name, least in (("learning_rate", 1e-12), ("weight_decay", 0.0), ("clip", 1e-12)):
             value = getattr(self, name)
             if not least <= value < np.inf:
                 raise BarwiseError(f"`{name}` is {value!r}; it must be a finite number{' above 0' * (least > 0)}.")
@@ -97,6 +106,8 @@ class TorchModel(BaseEstimator, ABC):
             raise BarwiseError(
                 f"`dense` is True; {type(self).__name__} looks both ways in the window: set dense=False."
             )
+        check_schedule(self.schedule)
+        device = choose_device(self.device)
         return Plan(
             stretch=self.stretch if self.dense else 1,
             batch=self.batch,
@@ -104,8 +115,11 @@ class TorchModel(BaseEstimator, ABC):
             patience=self.patience,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            clip=self.clip,
             seed=self.seed,
-            device=choose_device(self.device),
+            device=device,
+            schedule=self.schedule,
+            precision=choose_precision(self.precision, device, self.device),
             **more,
         )
 
