@@ -167,6 +167,7 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         seed=config.seed,
         seconds=time.perf_counter() - started,
         notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
+        explanation=run.explanation,
     )
 
 

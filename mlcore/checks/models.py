@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import warnings
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
@@ -14,7 +15,8 @@ import pandas as pd
 from sklearn.base import clone
 
 from mlcore.checks.laws import BrokenLawError, first_difference, name_of, require, same, sample_bars
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.explain import explanation_of
 from mlcore.features import clock_bars, feature_table
 from mlcore.metrics import rank_ic
 from mlcore.store.state import check_storable, in_and_out
@@ -264,6 +266,23 @@ def model_refuses_foreign_windows(case: Case) -> None:
     _refused(case, lambda: case.fresh(model).fit(none, np.empty(0), task=case.task), "fitted on nothing.")
 
 
+def model_explains_itself_in_tables(case: Case) -> None:
+    """A model with `explain` gives finite tables (`mlcore.explain`), the same ones twice, and forecasts as before."""
+    before = case.forecast
+    if not hasattr(case.fitted, "explain"):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BarwiseWarning)
+        try:
+            once, again = (explanation_of(case.fitted, case.windows()) for _ in range(2))
+        except BarwiseWarning as refusal:
+            raise BrokenLawError(f"{name_of(case.model)}: {refusal}") from refusal
+    require(once and set(once) == set(again), case.model, "`explain` says nothing, or not the same tables twice.")
+    for name, table in once.items():
+        require(table.equals(again[name]), case.model, f"`explain` says two things of {name!r}.")
+    require(same(case.fitted.predict(case.windows()), before), case.model, "`explain` changed the forecasts.")
+
+
 def _close(case: Case, a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and bool(np.abs(a - b).max() <= CLOSE * max(float(case.forecast.std()), 1e-12))
 
@@ -298,4 +317,5 @@ MODEL_CHECKS: tuple[Callable[[Case], None], ...] = (
     model_refuses_one_class,
     model_gives_a_missing_class_no_chance,
     model_refuses_foreign_windows,
+    model_explains_itself_in_tables,
 )

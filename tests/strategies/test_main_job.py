@@ -24,7 +24,7 @@ from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies import main_job
 from strategies.backtest import backtest
 from strategies.config import StudyConfig
-from strategies.output import plain
+from strategies.output import plain, result_json
 from strategies.policy import target_weights
 from tests.conftest import random_bars
 from tests.strategies.studies import fake_forecasts, fake_result
@@ -102,7 +102,8 @@ class Job:
         progress(1, 4, 0.5)
         number = len(self.runs)
         forecasts = fake_forecasts(BARS.iloc[FIRST:], n_folds=2, seed=number)
-        self.runs.append(WalkForwardRun(forecasts, [{"fold": number}], (f"note of run {number}",)))
+        told = {"importance": pd.DataFrame({"gain": [0.7, 0.3]}, [f"feature of run {number}", "rsi"])}
+        self.runs.append(WalkForwardRun(forecasts, [{"fold": number}], (f"note of run {number}",), told))
         return self.runs[-1]
 
     def _trade(self, bars: pd.DataFrame, weights: pd.Series, engine: str = "both", **_: Any) -> Any:
@@ -205,6 +206,8 @@ def test_the_model_s_forecasts_go_into_its_backtest_and_out_of_the_study(job):
     assert made.calls["backtest"][0]["forecasts"] is forecasts
     assert study.forecasts is forecasts
     assert study.folds == [{"fold": 0}]
+    assert study.explanation is made.runs[0].explanation
+    assert result_json(study)["explanation"] == {"importance": {"row": ["feature of run 0", "rsi"], "gain": [0.7, 0.3]}}
     assert study.bars.equals(BARS.iloc[FIRST:])
     assert study.data == main_job.describe(BARS)
 

@@ -1,6 +1,7 @@
 """Negative controls: models that break a law must be caught."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
 
@@ -139,6 +140,22 @@ class HopesForTheBest(Broken):
         return super().predict(windows) * 0.9 + 0.1 / 3  # a class never seen gets a chance
 
 
+class ExplainsWithNaN(Broken):
+    def explain(self, windows):
+        return {"importance": pd.DataFrame({"gain": [np.nan]}, ["a"])}
+
+
+class ExplainsAtRandom(Broken):
+    def explain(self, windows):
+        return {"importance": pd.DataFrame({"gain": np.random.default_rng().random(3)})}
+
+
+class LearnsWhileExplaining(Broken):
+    def explain(self, windows):
+        self.estimators_[0].coef_ = self.estimators_[0].coef_ * 2
+        return {"importance": pd.DataFrame({"gain": [1.0]})}
+
+
 CONTROLS = [
     (WritesItsParameters, NUMBER, laws.model_fit_returns_itself_and_keeps_its_parameters),
     (ScalesInPlace, NUMBER, laws.model_fit_returns_itself_and_keeps_its_parameters),
@@ -159,6 +176,9 @@ CONTROLS = [
     (GuessesOneClass, CLASSES, laws.model_refuses_one_class),
     (TakesAnyWindows, NUMBER, laws.model_refuses_foreign_windows),
     (HopesForTheBest, CLASSES, laws.model_gives_a_missing_class_no_chance),
+    (ExplainsWithNaN, NUMBER, laws.model_explains_itself_in_tables),
+    (ExplainsAtRandom, NUMBER, laws.model_explains_itself_in_tables),
+    (LearnsWhileExplaining, NUMBER, laws.model_explains_itself_in_tables),
 ]
 
 
