@@ -40,6 +40,7 @@ class Shared:
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    stride: int = 1  # of the inner training rows every stride-th is fitted on
 
 
 @dataclass
@@ -85,6 +86,7 @@ def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -
 def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict[str, Any]) -> None:
     lookback = shared.model.lookback
     train, held_out = newest_split(fold.train, shared.ends, shared.validation)
+    train = train[(len(train) - 1) % shared.stride :: shared.stride]  # the newest one stays
     if len(train) < FEWEST_TRAIN_ROWS:
         raise BarwiseError(f"`train` leaves {len(train)} rows to fit on; at least {FEWEST_TRAIN_ROWS} are needed.")
     first = int(train[0]) - lookback + 1
