@@ -52,6 +52,7 @@ class Shared:
     store_name: str | None = None  # the model's in MODELS
     confidence: str | None = None  # name of the rule
     interval: pd.Timedelta | None = None  # of the bars
+    stride: int = 1  # of the inner training rows every stride-th is fitted on
     explained: int | None = None  # number of the fold whose model is asked what it looks at
     layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
 
@@ -111,6 +112,7 @@ def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -
 def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict[str, Any]) -> None:
     layout = shared.layout
     train, held_out = newest_split(fold.train, shared.ends, shared.validation, layout.moments)
+    train = train[(len(train) - 1) % shared.stride :: shared.stride]  # the newest one stays
     _check_enough(train)
     inputs = Inputs(shared, fold, train)
     train, held_out = inputs.those_scaled(train), inputs.those_scaled(held_out)
