@@ -62,12 +62,15 @@ def make_forecasts(
                                                                     normal law as wide as the outermost quantiles
     ===========  =================================================  ===============================================
 
+    Of several horizons the leading one speaks. Where 0.5 is not among the quantiles, the median is taken between its
+    neighbours (`center`).
+
     Returns columns ``signal confidence <raw outputs> disagreement fold trained_through`` (DESIGN.md, Contracts).
     """
     raw = np.asarray(raw, dtype=np.float64)
     if raw.shape != (len(index), task.n_outputs):
         raise BarwiseError(f"`raw` has shape {raw.shape}; it must be ({len(index)}, {task.n_outputs}).")
-    signal, confidence = _speak(raw, task, scale)
+    signal, confidence = _speak(raw[:, : task.lead.n_outputs], task.lead, scale)
     silent = np.isnan(raw).any(axis=1)
     frame = pd.DataFrame(raw, index=index.rename("timestamp"), columns=list(task.outputs))
     frame.insert(0, "confidence", np.where(silent, np.nan, np.clip(confidence, 0.0, 1.0)))
@@ -78,19 +81,40 @@ def make_forecasts(
     return frame
 
 
+def center(raw: np.ndarray, task: Task) -> np.ndarray:
+    """Return the ``(N,)`` return that raw outputs expect over the leading horizon: the median of quantiles.
+
+    Without a quantile of 0.5, its neighbours' value at 0.5, on the line between them over the normal law's deviations.
+    """
+    if task.kind == "regression":
+        return raw[:, 0]
+    q = np.asarray(task.quantiles)
+    exact = np.flatnonzero(q == 0.5)
+    if exact.size or not q.min() < 0.5 < q.max():
+        return raw[:, int(np.argmin(np.abs(q - 0.5)))]
+    below, above = int(np.flatnonzero(q < 0.5).max()), int(np.flatnonzero(q > 0.5).min())
+    share = float(norm.ppf(q[below]) / (norm.ppf(q[below]) - norm.ppf(q[above])))
+    return (1 - share) * raw[:, below] + share * raw[:, above]
+
+
+def view(raw: np.ndarray, task: Task) -> np.ndarray:
+    """Return ``(N,)`` what raw outputs of one horizon lean to, in no fixed unit: expected class score, or return."""
+    return (raw * np.asarray(task.scores)).sum(axis=1) if task.kind == "classes" else center(raw, task)
+
+
 def _speak(raw: np.ndarray, task: Task, scale: ReturnScale | None) -> tuple[np.ndarray, np.ndarray]:
     if task.kind == "classes":
         return _class_view(raw, np.asarray(task.scores))
     if scale is None:
         raise BarwiseError(f"`scale` is missing: a task of kind {task.kind!r} needs a ReturnScale from past rows.")
+    told = center(raw, task)
     if task.kind == "regression":
-        center, deviation = raw[:, 0], np.full(len(raw), scale.residual)
+        deviation = np.full(len(raw), scale.residual)
     else:
         q = np.asarray(task.quantiles)
-        center = raw[:, int(np.argmin(np.abs(q - 0.5)))]
         deviation = (raw[:, q.argmax()] - raw[:, q.argmin()]) / float(norm.ppf(q.max()) - norm.ppf(q.min()))
-    signal = np.tanh(center / scale.spread) if scale.spread > 0 else np.zeros(len(raw))
-    return signal, 2.0 * norm.cdf(_times(np.abs(center), deviation)) - 1.0
+    signal = np.tanh(told / scale.spread) if scale.spread > 0 else np.zeros(len(raw))
+    return signal, 2.0 * norm.cdf(_times(np.abs(told), deviation)) - 1.0
 
 
 def _class_view(raw: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

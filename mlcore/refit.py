@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.folds import Fold, newest_split
-from mlcore.forecasts import ReturnScale
+from mlcore.forecasts import ReturnScale, center
 from mlcore.models.inputs import checked_predict
 from mlcore.scaling import Scaler
 from mlcore.store.folds import StoredFold, save_fold
@@ -32,7 +32,7 @@ class Shared:
     task: Task
     table: np.ndarray  # (N, F)
     columns: tuple[str, ...]
-    values: np.ndarray  # (N,) labels
+    values: np.ndarray  # (N,) labels, or (N, H) of several horizons
     ends: np.ndarray  # (N,)
     tradable: np.ndarray  # (N,) bool: the window is whole
     validation: float
@@ -98,8 +98,8 @@ def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict
     judge = Windows(past, held_out - first, lookback)
     model = _fresh(shared, fold.number).fit(windows, y_train, task=shared.task, validation=(judge, y_held_out))
     if shared.task.kind != "classes":
-        center = _center(shared.task)
-        outcome.scale = ReturnScale.of(checked_predict(model, judge, shared.task)[:, center], y_held_out)
+        told, came = checked_predict(model, judge, shared.task), y_held_out.reshape(len(y_held_out), -1)[:, 0]
+        outcome.scale = ReturnScale.of(center(told, shared.task), came)  # the lead's, as the signal is
     ready = shared.tradable[fold.test]
     outcome.raw[ready] = checked_predict(model, Windows(table, fold.test[ready] - first, lookback), shared.task)
     outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
@@ -127,7 +127,3 @@ def _fresh(shared: Shared, number: int) -> Any:
 
 def _fold_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)  # 31 bits: what LightGBM takes
-
-
-def _center(task: Task) -> int:
-    return int(np.argmin(np.abs(np.asarray(task.quantiles) - 0.5))) if task.kind == "quantiles" else 0

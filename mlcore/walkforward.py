@@ -18,6 +18,7 @@ from mlcore.folds import Fold, WalkForward
 from mlcore.forecasts import ReturnScale, make_forecasts
 from mlcore.gaps import finite_windows, label_mask, window_mask
 from mlcore.models import MODELS
+from mlcore.models.inputs import label_shape
 from mlcore.refit import Outcome, Shared, run_fold
 from mlcore.store.run import check_store, fold_records, write_run
 from mlcore.tasks import Label, Task
@@ -74,7 +75,8 @@ def walk_forward(
     ----------
     bars : checked bars, N rows; only their index is read here.
     model : a model (cloned, never fitted itself) or its name in `MODELS`.
-    label : values and ends of all N rows.
+    label : values and ends of all N rows. Of several horizons, the lead's make signal and confidence, and the longest
+        sets the purge.
     features : ``(N, F)`` table on the index of `bars`; ``features.attrs["memory"]`` past bars go into a value.
         Without that entry (`pd.concat` and `join` lose it) the longest warm-up of a column, its NaN rows on top, is
         taken: never less than `feature_table` would say, more where a recursive feature warms up longer.
@@ -95,11 +97,13 @@ def walk_forward(
     """
     index = pd.DatetimeIndex(bars.index)
     model = MODELS[model]() if isinstance(model, str) else model
+    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
+        model.check_task(label.task)
     name = None if store is None else check_store(store, model)
     table, missing = _checked_table(features, bars, label), missing_bars(index)
     memory = int(features.attrs.get("memory", _longest_warm_up(table)))
     whole = window_mask(missing, model.lookback + memory, max_gap) & finite_windows(table, model.lookback)
-    known = np.isfinite(label.values) & label_mask(missing, label.ends, max_gap)
+    known = np.isfinite(label.values).reshape(len(bars), -1).all(axis=1) & label_mask(missing, label.ends, max_gap)
     plan = folds.split(index, label.ends, whole & known)
     shared = Shared(
         model, label.task, table, tuple(map(str, features.columns)), label.values, label.ends, whole, validation,
@@ -119,7 +123,7 @@ def _checked_table(features: pd.DataFrame, bars: pd.DataFrame, label: Label) -> 
         raise BarwiseError("`features` are not on the index of `bars`: make them from the same bars, one row a bar.")
     if not features.shape[1]:
         raise BarwiseError("`features` has no column: name at least one feature.")
-    if label.values.shape != (len(bars),) or label.ends.shape != (len(bars),):
+    if label.values.shape != label_shape(len(bars), label.task) or label.ends.shape != (len(bars),):
         raise BarwiseError(f"`label` has {len(label.values)} rows and `bars` {len(bars)}: make it from the same bars.")
     return np.ascontiguousarray(features.to_numpy(np.float64))
 

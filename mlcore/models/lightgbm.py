@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import lightgbm
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
-from mlcore.store.state import ModelState, StoreError, task_of, task_values
+from mlcore.losses import Loss, choose_loss, class_weights_of, row_weights, without_weights
+from mlcore.models.horizons import PerHorizon
+from mlcore.models.inputs import Validation, flatten, predict_in_parts, spread_over_classes
+from mlcore.store.state import ModelState, StoreError
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # flat windows, targets, weights
+KNOWN_LOSSES = ("cross_entropy", "squared", "huber", "weighted_squared", "pinball")
 
-class LightGBM(BaseEstimator):
+
+class LightGBM(PerHorizon, BaseEstimator):
     """Boosted trees: classes, returns or quantiles (one booster a quantile, sorted so they cannot cross).
 
     Small steps, few leaves, many rows in each and half of the rows per tree, because most of a financial label is
     noise: on planted markets 4 leaves keep more of the edge than 8, and 8 more than 15. With `validation`
     boosting stops after `patience` rounds without a gain and the best round is restored (`best_epoch_`, one a
     booster); without it `n_estimators` rounds are made. One thread and LightGBM's deterministic mode: the same
-    seed gives the same trees. A class missing from the training rows gets probability 0.
+    seed gives the same trees. A class missing from the training rows gets probability 0. Several horizons
+    have boosters of their own.
 
     Parameters
     ----------
@@ -32,6 +39,7 @@ class LightGBM(BaseEstimator):
     learning_rate, num_leaves, feature_fraction, bagging_fraction, l2 : LightGBM's own.
     patience : rounds without a better validation loss before stopping.
     seed : of bagging and feature sampling.
+    loss, loss_params, class_weights : as in `mlcore.losses`; focal is not known here.
     """
 
     def __init__(
@@ -46,6 +54,9 @@ class LightGBM(BaseEstimator):
         l2: float = 1.0,
         patience: int = 30,
         seed: int = 0,
+        loss: str | None = None,
+        loss_params: dict[str, float] | None = None,
+        class_weights: str | tuple[float, ...] | None = None,
     ) -> None:
         self.lookback = lookback
         self.n_estimators = n_estimators
@@ -57,16 +68,34 @@ class LightGBM(BaseEstimator):
         self.l2 = l2
         self.patience = patience
         self.seed = seed
+        self.loss = loss
+        self.loss_params = loss_params
+        self.class_weights = class_weights
 
-    def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> LightGBM:
-        y = check_fit(windows, y, task, lookback=self.lookback)
-        self.task_ = task
-        self.n_features_in_ = windows.shape[2]
+    def check_task(self, task: Task) -> Loss:
+        """Return the loss that `task` is trained by; refuse one that does not fit it."""
+        return choose_loss(task, self.loss, self.loss_params, self.class_weights, known=KNOWN_LOSSES)
+
+    def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:
+        loss = self.check_task(task)
+        self.weights_ = None
+        if task.kind == "classes":
+            self.weights_ = class_weights_of(y, task.n_outputs, loss.class_weights)
+        weigh = partial(row_weights, loss, weights=self.weights_)
         targets, held_out = self._targets(y, validation)
-        x = flatten(windows)
-        self.boosters_ = [self._boost(x, targets, held_out, objective) for objective in self._objectives()]
+        judge = None
+        if held_out is not None and len(held_out[0]):
+            labels = self._labels(held_out[1])
+            judge = flatten(held_out[0]), held_out[1], weigh(labels)
+        rows = flatten(windows), targets, weigh(y)
+        self.boosters_ = [self._boost(rows, judge, objective) for objective in self._objectives(loss)]
         self.best_epoch_ = tuple(booster.current_iteration() for booster in self.boosters_)
-        return self
+
+    def _labels(self, targets: np.ndarray) -> np.ndarray:
+        """Targets of LightGBM as the labels they were made of."""
+        if self.task_.kind == "classes":
+            return self.classes_[targets.astype(np.int64)]
+        return targets * self.unit_ + self.center_
 
     def _targets(self, y: np.ndarray, validation: Validation | None) -> tuple[np.ndarray, Validation | None]:
         """Labels as LightGBM wants them: codes without holes, or returns in units of their own deviation."""
@@ -81,23 +110,24 @@ class LightGBM(BaseEstimator):
             validation = validation[0], (validation[1] - self.center_) / self.unit_
         return (y - self.center_) / self.unit_, validation
 
-    def _objectives(self) -> list[dict[str, Any]]:
+    def _objectives(self, loss: Loss) -> list[dict[str, Any]]:
         if self.task_.kind == "quantiles":
             return [{"objective": "quantile", "alpha": q} for q in self.task_.quantiles]
+        if loss.name == "huber":
+            return [{"objective": "huber", "alpha": loss.numbers["delta"]}]
         if self.task_.kind == "regression":
             return [{"objective": "regression"}]
         if len(self.classes_) == 2:
             return [{"objective": "binary"}]
         return [{"objective": "multiclass", "num_class": len(self.classes_)}]
 
-    def _boost(
-        self, x: np.ndarray, targets: np.ndarray, held_out: Validation | None, objective: dict[str, Any]
-    ) -> lightgbm.Booster:
+    def _boost(self, rows: Rows, held_out: Rows | None, objective: dict[str, Any]) -> lightgbm.Booster:
+        x, targets, weight = rows
         options = self._options(len(targets)) | objective
-        train = lightgbm.Dataset(x, targets, params=options)
-        if held_out is None or not len(held_out[0]):
+        train = lightgbm.Dataset(x, targets, weight=weight, params=options)
+        if held_out is None:
             return lightgbm.train(options, train, self.n_estimators)
-        judge = lightgbm.Dataset(flatten(held_out[0]), held_out[1], reference=train)
+        judge = lightgbm.Dataset(held_out[0], held_out[1], weight=held_out[2], reference=train)
         stop = lightgbm.early_stopping(self.patience, verbose=False)
         # What `train` returns ends with the best round: later ones are not kept.
         return lightgbm.train(options, train, self.n_estimators, valid_sets=[judge], callbacks=[stop])
@@ -118,37 +148,30 @@ class LightGBM(BaseEstimator):
             "verbosity": -1,
         }
 
-    def get_state(self) -> ModelState:
+    def _get_state(self) -> ModelState:
         """The boosters as LightGBM writes them, and the labels' scale (`mlcore.store`)."""
-        values: dict[str, Any] = {"n_features": self.n_features_in_, "best_epoch": self.best_epoch_}
+        values: dict[str, Any] = {"best_epoch": self.best_epoch_, "weights": self.weights_}
         if self.task_.kind == "classes":
             values["classes"] = self.classes_.tolist()
         else:
             values |= {"center": self.center_, "unit": self.unit_}
         texts = {f"booster-{i}": booster.model_to_string() for i, booster in enumerate(self.boosters_)}
-        return ModelState(texts=texts, values=values | {"task": task_values(self.task_)})
+        return ModelState(texts=texts, values=values)
 
-    def set_state(self, state: ModelState) -> LightGBM:
-        """Become the model that `state` was taken of; parameters are set already."""
+    def _set_state(self, state: ModelState) -> None:
         values = state.values
-        self.task_, self.n_features_in_ = task_of(values["task"]), values["n_features"]
-        self.best_epoch_ = values["best_epoch"]
+        self.best_epoch_, self.weights_ = values["best_epoch"], values.get("weights")
         if self.task_.kind == "classes":
             self.classes_ = np.asarray(values["classes"], dtype=np.int64)
         else:
             self.center_, self.unit_ = values["center"], values["unit"]
-        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(len(self._objectives()))]
+        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(len(self._objectives(self.check_task(self.task_))))]
         try:
             self.boosters_ = [lightgbm.Booster(model_str=text) for text in texts]
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise StoreError(f"`booster` is no LightGBM model: {error}") from None
-        return self
 
-    def predict(self, windows: Windows) -> np.ndarray:
-        """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
-        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        if not len(windows):
-            return np.empty((0, self.task_.n_outputs))
+    def _predict_one(self, windows: Windows) -> np.ndarray:
         return predict_in_parts(self._predict, windows, np.float32)
 
     def _predict(self, x: np.ndarray) -> np.ndarray:
@@ -157,7 +180,7 @@ class LightGBM(BaseEstimator):
             columns = np.stack(raw, axis=1) * self.unit_ + self.center_
             return np.sort(columns, axis=1) if self.task_.kind == "quantiles" else columns
         probabilities = np.stack([1.0 - raw[0], raw[0]], axis=1) if raw[0].ndim == 1 else raw[0]
-        return spread_over_classes(probabilities, self.classes_, self.task_.n_outputs)
+        return without_weights(spread_over_classes(probabilities, self.classes_, self.task_.n_outputs), self.weights_)
 
 
 def _whole(text: str) -> str:

@@ -125,7 +125,9 @@ def task_values(task: Task) -> dict[str, Any]:
 
 def task_of(values: Mapping[str, Any]) -> Task:
     """Return the task that `task_values` told of."""
-    return Task(values["kind"], *(tuple(values[name]) for name in ("outputs", "scores", "quantiles")))
+    horizons = tuple(values.get("horizons", ()))  # a store made before there were several has none
+    outputs, scores, quantiles = (tuple(values[name]) for name in ("outputs", "scores", "quantiles"))
+    return Task(values["kind"], outputs, scores, quantiles, horizons)
 
 
 def in_and_out(state: ModelState) -> ModelState:
