@@ -131,7 +131,8 @@ class LightGBM(BoostedTrees):
 
     def _set_state(self, state: ModelState) -> None:
         self._set_learnt(state)
-        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(len(self._objectives(self.check_task(self.task_))))]
+        n = len(self._objectives(self.check_task(self.task_)))
+        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(n)]
         try:
             self.boosters_ = [lightgbm.Booster(model_str=text) for text in texts]
         except (lightgbm.basic.LightGBMError, ValueError) as error:

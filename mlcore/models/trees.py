@@ -22,7 +22,9 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # (N, C) columns, (N,) 
 
 
 class BoostedTrees(PerHorizon, BaseEstimator, ABC):
-    """Boosters on `Summaries` of a window; several horizons have boosters of their own. A library's face gives `_objectives`, `_boost`, `_raw` and its own state.
+    """Boosters on `Summaries` of a window; several horizons have boosters of their own.
+
+    A library's face gives `_objectives`, `_boost`, `_raw`, `_contributions`, `_gains` and its own state.
 
     Attributes
     ----------
