@@ -130,12 +130,8 @@ class BoostedTrees(PerHorizon, BaseEstimator, ABC):
         ``shap``
             mean absolute SHAP value over `windows` (Lundberg et al. 2018, exact for trees) in the unit of the raw
             output (log-odds for classes, deviations of the label else), averaged over classes or quantiles.
-
-        Of several horizons the leading one explains itself.
         """
         check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        if self.horizon_models_:
-            return self.horizon_models_[0].explain(windows)  # type: ignore[no-any-return]
         x = self._columns(windows)
         names = self._summaries().names(list(getattr(self, "feature_names_in_", map(str, range(self.n_features_in_)))))
         gains = sum(self._gains(booster, len(names)) for booster in self.boosters_)
