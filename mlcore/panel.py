@@ -11,7 +11,7 @@ import pandas as pd
 
 from mlcore.bars.panel import read_panel, symbols_in
 from mlcore.errors import BarwiseError
-from mlcore.features.table import DEFAULT_FEATURES, table_for
+from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.folds import Fold, WalkForward
 from mlcore.models import MODELS
 from mlcore.refit import FEWEST_SCALER_ROWS, Outcome

@@ -16,7 +16,7 @@ from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
-from mlcore.models.inputs import checked_predict
+from mlcore.models.inputs import SYMBOL, UNKNOWN, checked_predict
 from mlcore.scaling import Scaler
 from mlcore.stack import Layout
 from mlcore.store.folds import StoredFold, save_fold
@@ -26,8 +26,6 @@ from mlcore.windows import Windows
 
 FEWEST_TRAIN_ROWS = 30  # below this a fold forecasts nothing: what it learnt would be chance
 FEWEST_SCALER_ROWS = 30  # below this a symbol's scale is chance
-SYMBOL = "symbol"  # the column that says whose row it is, as `mlcore.models.symbols` finds it (which imports torch)
-UNKNOWN = -1  # the code of a symbol that the fold was not trained on
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class Shared:
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    interval: pd.Timedelta | None = None  # of the bars
     explained: int | None = None  # number of the fold whose model is asked what it looks at
     layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
 
@@ -207,6 +206,7 @@ def _fresh(shared: Shared, number: int) -> Any:
         model.set_params(seed=_fold_seed(shared.seed, number))
     # sklearn's name for it; `naive` finds the return by it
     model.feature_names_in_ = (*shared.columns, SYMBOL) if shared.tells_symbols else shared.columns
+    model.bar_interval_ = shared.interval  # what a clock like "1h" is measured by
     return model
 
 

@@ -130,6 +130,7 @@ def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) 
         ends=stacked.ends,
         tradable=stacked.whole,
         layout=stacked.layout,
+        interval=stacked.interval,
         explained=plan[-1].number,
         **options,
     )

@@ -8,6 +8,7 @@ from typing import Any, Self
 import lightgbm
 import numpy as np
 
+from mlcore.models.inputs import symbol_column
 from mlcore.models.trees import BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
 
@@ -33,7 +34,11 @@ class LightGBM(BoostedTrees):
     learning_rate, num_leaves, feature_fraction, bagging_fraction, l2 : LightGBM's own.
     patience : rounds without a better validation loss before stopping.
     seed : of bagging and feature sampling.
+
+    A feature `symbol` (several symbols trained on together, `mlcore.panel`) is split on as a category.
     """
+
+    reads_symbol = True
 
     def __init__(
         self,
@@ -76,7 +81,8 @@ class LightGBM(BoostedTrees):
 
     def _boost(self, train: Rows, held_out: Rows | None, objective: dict[str, Any]) -> tuple[lightgbm.Booster, int]:
         options = self._options(len(train[1])) | objective
-        rows = lightgbm.Dataset(*train, params=options)
+        symbol = symbol_column(self)  # its newest value is the column of the same number
+        rows = lightgbm.Dataset(*train, params=options, categorical_feature=[] if symbol is None else [symbol])
         if held_out is None:
             booster = lightgbm.train(options, rows, self.n_estimators)
         else:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from mlcore.models.inputs import PART, Validation, check_fit, check_windows, spread_over_classes
+from mlcore.models.inputs import PART, Validation, check_fit, check_windows, spread_over_classes, symbol_column
 from mlcore.models.summaries import Summaries
 from mlcore.store.state import ModelState, task_of, task_values
 from mlcore.tasks import Task
@@ -71,8 +71,12 @@ class BoostedTrees(BaseEstimator, ABC):
     def _summaries(self) -> Summaries:
         return Summaries.within(self.lookback, self.lags, self.rolling, self.momentum)
 
+    def _names(self) -> list[str]:
+        features = list(getattr(self, "feature_names_in_", map(str, range(self.n_features_in_))))
+        return self._summaries().names(features, symbol_column(self))
+
     def _columns(self, windows: Windows) -> np.ndarray:
-        return self._summaries().of(windows)
+        return self._summaries().of(windows, symbol_column(self))
 
     def _targets(self, y: np.ndarray, validation: Validation | None) -> tuple[np.ndarray, Validation | None]:
         """Labels as the library wants them: codes without holes, or returns in units of their own deviation."""
@@ -92,7 +96,7 @@ class BoostedTrees(BaseEstimator, ABC):
         check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
         if not len(windows):
             return np.empty((0, self.task_.n_outputs))
-        step = max(1, PART // len(self._summaries().names(range(self.n_features_in_))))  # type: ignore[arg-type]
+        step = max(1, PART // len(self._names()))
         pieces = (windows.take(slice(at, at + step)) for at in range(0, len(windows), step))
         return np.concatenate([self._predict(self._columns(piece)) for piece in pieces])
 
@@ -116,7 +120,7 @@ class BoostedTrees(BaseEstimator, ABC):
         """
         check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
         x = self._columns(windows)
-        names = self._summaries().names(list(getattr(self, "feature_names_in_", map(str, range(self.n_features_in_)))))
+        names = self._names()
         gains = sum(self._gains(booster, len(names)) for booster in self.boosters_)
         total = float(np.sum(gains))
         parts = [self._contributions(booster, x)[:, :, :-1] for booster in self.boosters_]
