@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mlcore.confidence import ask
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
@@ -47,7 +48,9 @@ class Shared:
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    confidence: str | None = None  # name of the rule
     interval: pd.Timedelta | None = None  # of the bars
+    stride: int = 1  # of the inner training rows every stride-th is fitted on
     explained: int | None = None  # number of the fold whose model is asked what it looks at
     layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
 
@@ -68,6 +71,7 @@ class Outcome:
     number: int
     raw: np.ndarray  # (n_test, n_outputs), NaN where nothing is forecast
     scale: ReturnScale | None = None
+    more: dict[str, np.ndarray] = field(default_factory=dict)  # what else forecasts are made of, (n_test,) each
     n_validation: int = 0
     best_epoch: Any = None
     seconds: float = 0.0
@@ -106,6 +110,7 @@ def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -
 def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict[str, Any]) -> None:
     layout = shared.layout
     train, held_out = newest_split(fold.train, shared.ends, shared.validation, layout.moments)
+    train = train[(len(train) - 1) % shared.stride :: shared.stride]  # the newest one stays
     _check_enough(train)
     inputs = Inputs(shared, fold, train)
     train, held_out = inputs.those_scaled(train), inputs.those_scaled(held_out)
@@ -124,7 +129,11 @@ def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict
     ready = inputs.those_scaled(asked)
     outcome.left_out = tuple(np.setdiff1d(layout.symbol_of(asked), layout.symbol_of(ready)).tolist())
     (ahead,) = inputs.windows(ready)
-    outcome.raw[np.searchsorted(fold.test, ready)] = checked_predict(model, ahead, shared.task)
+    place = np.searchsorted(fold.test, ready)
+    outcome.raw[place], more = ask(model, ahead, shared.task, shared.confidence)
+    for name, values in more.items():
+        outcome.more[name] = np.full(len(fold.test), np.nan)
+        outcome.more[name][place] = values
     outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
     if shared.store is not None:
         stored = StoredFold(model, inputs.scalers[0], outcome.scale, shared.task, record)
@@ -163,14 +172,16 @@ class Inputs:
         """Return the windows of each set of rows, over one table that holds their bars and no later one."""
         lookback = self.shared.model.lookback
         every = np.unique(np.concatenate(rows))
-        parts, places, size = [np.empty((0, self.shared.table.shape[1]))] * (not len(every)), [], 0
+        if not len(every):
+            return [Windows(np.empty((0, self.shared.table.shape[1] + self.shared.tells_symbols)), every, lookback)]
+        parts, places, size = [], [], 0
         for symbol, of_symbol in self.shared.layout.by_symbol(every):
             first = of_symbol[0] - lookback + 1
             parts.append(self._table(symbol, first, of_symbol[-1] + 1))
             places.append(of_symbol - first + size)
             size += len(parts[-1])
         table = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        place = np.concatenate(places) if places else every
+        place = np.concatenate(places)
         return [Windows(table, place[np.searchsorted(every, some)], lookback) for some in rows]
 
     def _table(self, symbol: int, first: int, stop: int) -> np.ndarray:

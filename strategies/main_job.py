@@ -16,6 +16,7 @@ import pandas as pd
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore import models
 from mlcore.bars import bars_sha256, missing_bars, read_bars
+from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.features import table_for
 from mlcore.folds import WalkForward
@@ -84,8 +85,20 @@ class _Protocol:
             n_jobs=config.n_jobs,
             seed=config.seed,
             shuffle_labels=shuffle_labels,
+            confidence=self.confidence(model),
             progress=lambda done, total, *_: self.progress(stage, done, total),
         )
+
+    def confidence(self, model: Any) -> str | None:
+        """Return the config's rule of confidence, or None (the label's own) for a rival that cannot speak by it."""
+        name = self.config.confidence
+        try:
+            check_confidence(name, self.label.task, model)
+        except BarwiseError:
+            if isinstance(model, MODELS["linear"]) and self.config.model != "linear":
+                return None
+            raise
+        return name
 
     def weigh(self, run: WalkForwardRun) -> pd.Series:
         """Target weights from forecasts by the policy and the sizer of the config."""

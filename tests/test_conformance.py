@@ -15,7 +15,7 @@ from mlcore.features import table_for
 from mlcore.folds import WalkForward
 from mlcore.labels import direction
 from mlcore.models import MODELS
-from mlcore.plugins import FEATURES, LABELS, SIZERS
+from mlcore.plugins import CONFIDENCES, FEATURES, LABELS, SIZERS
 
 TASKS = {task.kind: task for task in checks.TASKS}
 FOLDS = WalkForward(train=250, test=60)
@@ -68,6 +68,12 @@ def test_sizer(name, check):
     check(SIZERS[name])
 
 
+@pytest.mark.parametrize("check", checks.CONFIDENCE_CHECKS, ids=check_name)
+@pytest.mark.parametrize("name", sorted(CONFIDENCES))
+def test_confidence(name, check):
+    check(CONFIDENCES[name])
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_model_in_the_chain(name):
     model = chain_model(name)
@@ -85,5 +91,6 @@ def test_every_table_has_the_plugins_that_the_kit_names():
     assert {"naive", "linear", "lightgbm", "lstm", "tcn"} <= set(MODELS)
     assert {"gru", "bilstm", "attention_lstm", "cnn_lstm", "tcn_attention", "transformer"} <= set(MODELS)
     assert {"direction", "five_class", "return"} <= set(LABELS)
+    assert {"top_two_gap", "entropy", "quantile_width", "monte_carlo_dropout", "ensemble_agreement"} <= set(CONFIDENCES)
     assert {"fixed", "confidence", "volatility_target", "study_rule"} <= set(SIZERS)
     assert len(FEATURES) >= 20

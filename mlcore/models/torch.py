@@ -11,6 +11,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from mlcore.dropout import thinned
 from mlcore.errors import BarwiseError
 from mlcore.heads import Head, head_of, head_values, make_head
 from mlcore.models.inputs import Validation, check_fit, check_windows
@@ -191,6 +192,23 @@ class TorchModel(BaseEstimator, ABC):
             return np.empty((0, self.task_.n_outputs))
         with threads(self.threads):
             return self.head_.forecast(predict_raw(self.network_, windows, choose_device(self.device)))
+
+    def predict_passes(self, windows: Windows, passes: int = 20) -> np.ndarray:
+        """Return ``(passes, N, n_outputs)``: what the network says thinned by dropout, other units in each pass.
+
+        The units of a pass follow from `seed` and the pass; a row's bits depend on its window only, as in `predict`.
+        Raises BarwiseError where the fitted network drops nothing.
+        """
+        said = []
+        for number in range(passes):
+            with thinned(self.network_, self.seed, number) as places:
+                if not places:
+                    raise BarwiseError(
+                        f"`dropout` is {getattr(self, 'dropout', None)}, and this {type(self).__name__} drops no unit "
+                        "(a stack of one layer has nothing between layers): take more layers, or another `confidence`."
+                    )
+                said.append(self.predict(windows))
+        return np.stack(said)
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:

@@ -32,7 +32,7 @@ from tests.strategies.studies import fake_forecasts, fake_result
 BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
-    "model": "linear", "preset": None, "set": None, "lookback": None,
+    "model": "linear", "preset": None, "set": None, "lookback": None, "confidence": None,
     "label": "direction", "horizon": 5, "threshold": 0.002,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
     "repair": "", "stamped": "open", "symbol": None, "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
@@ -41,7 +41,7 @@ DEFAULTS = {
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17,
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17, "confidence": "entropy",
     "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
     "stamped": "close", "symbol": "ETHUSDT", "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
@@ -135,7 +135,7 @@ def test_every_setting_arrives_where_it_belongs(job):
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
         "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
-        "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
+        "confidence": walked["confidence"], "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
         "entry": policy.entry, "exit": policy.exit, "min_hold": policy.min_hold, "band": policy.band,
         "side": policy.side, "min_confidence": policy.min_confidence,
         "sizer": weighed["sizer"], "sizer_params": weighed["sizer_params"],
@@ -161,7 +161,7 @@ def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     own = {"model", "shuffle_labels", "progress", "label", "features", "bars"}
     kept = [{name: call[name] for name in set(call) - own} for call in made.calls["walk_forward"]]
     folds = WalkForward("45D", "9D", expanding=True, latency=2)
-    assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23}] * 3
+    assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23, "confidence": "entropy"}] * 3
     for call in made.calls["walk_forward"]:
         assert call["bars"] is BARS
         assert call["label"] is made.calls["walk_forward"][0]["label"]
@@ -229,6 +229,16 @@ def test_rivals_trade_in_one_engine_and_the_model_in_those_asked_for(job, engine
     assert set(study.results) == ({"backtrader", "vectorbt"} if engine == "both" else {engine})
     assert {result.engine for result in study.baselines.values()} == {rivals}
     assert study.reconciliation == ({"agrees": True} if engine == "both" else None)
+
+
+def test_a_rival_that_cannot_speak_by_the_rule_speaks_by_the_labels_own_and_the_model_is_refused(job):
+    made = job(**OTHERS | {"confidence": "monte_carlo_dropout"})
+    with pytest.raises(BarwiseError, match="`confidence` is 'monte_carlo_dropout', which needs a network"):
+        made.run()
+    network = SimpleNamespace(predict_passes=None, dropout=0.1)
+    protocol = main_job._Protocol(made.config, BARS, None, direction(BARS), None)
+    assert protocol.confidence(network) == "monte_carlo_dropout"
+    assert protocol.confidence(Linear()) is None
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("", ()), ("sort", ("sort",)), (" sort ,, fill ", ("sort", "fill"))])
