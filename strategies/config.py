@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from mlcore.errors import BarwiseError
@@ -34,6 +35,11 @@ class StudyConfig:
     repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
     stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
     symbol: str | None = _flag(None, "which symbol of a file that holds several")
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = _flag(
+        "none", "classes: correct probabilities by what past forecasts of the run turned out to be worth"
+    )
+    interval: float | None = _flag(None, "returns: the share of labels an interval is to hold (0.8), kept likewise")
+    store: str | None = _flag(None, "folder to keep every fitted fold in (experiments/from_store.py forecasts from it)")
     commission: float = _flag(0.001, "fraction of the value of a fill")
     slippage: float = _flag(0.0005, "fraction of the price by which a fill is worse than the open")
     sizer: str = _flag("fixed", "rule from forecast to weight: fixed, confidence, volatility_target, study_rule")
@@ -61,12 +67,14 @@ class StudyConfig:
             "slippage": 0 <= self.slippage < 1,
             "days_per_year": self.days_per_year > 0,
             "cash": 0 < self.cash < float("inf"),
+            "interval": self.interval is None or 0 < self.interval < 1,
             "lookback": self.lookback is None or self.lookback >= 1,
             "n_jobs": self.n_jobs == -1 or self.n_jobs >= 1,
             "seed": self.seed >= 0,
         }
         words = {
             "horizon": "at least 1",
+            "interval": "a share of the labels between 0 and 1",
             "lookback": "at least 1",
             "commission": "a fraction in [0, 1)",
             "slippage": "a fraction in [0, 1)",
@@ -77,6 +85,9 @@ class StudyConfig:
         for name, holds in rules.items():
             if not holds:
                 raise BarwiseError(f"`{name}` is {getattr(self, name)}; it must be {words.get(name, 'at least 0')}.")
+        out = Path(self.out).expanduser().resolve()
+        if self.store is not None and out in (store := Path(self.store).expanduser().resolve(), *store.parents):
+            raise BarwiseError(f"`store` is {self.store!r}, inside `out`, which is made anew: give a folder beside it.")
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, in the order of the flags."""

@@ -7,6 +7,7 @@ import inspect
 import platform
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -24,6 +25,7 @@ from mlcore.plugins import LABELS, MODELS
 from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies.backtest import backtest
+from strategies.calibrated import Calibration
 from strategies.config import StudyConfig
 from strategies.costs import Costs
 from strategies.policy import Policy, sizes_of, target_weights
@@ -71,7 +73,9 @@ class _Protocol:
     label: Label
     progress: Progress
 
-    def forecast(self, stage: str, model: Any, *, shuffle_labels: bool = False) -> WalkForwardRun:
+    def forecast(
+        self, stage: str, model: Any, *, shuffle_labels: bool = False, store: str | None = None
+    ) -> WalkForwardRun:
         """Walk `model` forward over all folds."""
         config = self.config
         return walk_forward(
@@ -84,8 +88,23 @@ class _Protocol:
             n_jobs=config.n_jobs,
             seed=config.seed,
             shuffle_labels=shuffle_labels,
+            store=store,
             progress=lambda done, total, *_: self.progress(stage, done, total),
         )
+
+    @property
+    def index(self) -> pd.DatetimeIndex:
+        """The stamps of the bars."""
+        return pd.DatetimeIndex(self.bars.index)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What is done to forecasts before they are traded, the rivals' too."""
+        return Calibration(self.config.calibration, self.config.interval, self.config.latency)
+
+    def calibrated(self, run: WalkForwardRun) -> WalkForwardRun:
+        """The run with the forecasts that are traded."""
+        return self.calibration.of(run, self.label, self.index)
 
     def weigh(self, run: WalkForwardRun) -> pd.Series:
         """Target weights from forecasts by the policy and the sizer of the config."""
@@ -133,11 +152,16 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
     bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
     protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
+    protocol.calibration.check(protocol.label.task)
     model = make_model(config.model, config)
-    run = protocol.forecast(config.model, model)
+    raw = protocol.forecast(config.model, model, store=config.store)
+    run = protocol.calibrated(raw)
+    n_traded = 4 + _is_not_linear(model)
+    progress("trading", 0, n_traded)
     results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
-    baselines = _baselines(protocol, model, run)
-    quality = forecast_quality(run.forecasts, protocol.label, pd.DatetimeIndex(bars.index))
+    progress("trading", 1, n_traded)
+    baselines = _baselines(protocol, model, run, n_traded)
+    quality = forecast_quality(run.forecasts, protocol.label, protocol.index)
     quality_notes = quality.pop("notes")
     return Study(
         title=f"{config.model} on {Path(config.bars).name}",
@@ -155,6 +179,8 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         seconds=time.perf_counter() - started,
         notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
         explanation=run.explanation,
+        raw=None if run is raw else raw.forecasts,
+        reliability=protocol.calibration.reliability(raw, run, protocol.label, protocol.index),
     )
 
 
@@ -195,19 +221,35 @@ def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in inspect.signature(function).parameters}
 
 
-def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun) -> dict[str, BacktestResult]:
-    """Trade the rivals over the same bars with the same costs: held, flat, shuffled labels, linear."""
+def _rivals(protocol: _Protocol, model: Any, run: WalkForwardRun) -> Iterator[tuple[str, pd.Series]]:
+    """Weigh the rivals on the same bars by the same rule: held, flat, shuffled labels, and linear."""
     index = run.forecasts.index
-    engine: Engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
+    yield "buy_and_hold", pd.Series(1.0, index=index)
+    yield "flat", pd.Series(0.0, index=index)
     shuffled = protocol.forecast("shuffled labels", model, shuffle_labels=True)
-    linear = run if protocol.config.model == "linear" else protocol.forecast("linear", MODELS["linear"]())
-    weights = {
-        "buy_and_hold": pd.Series(1.0, index=index),
-        "flat": pd.Series(0.0, index=index),
-        "shuffled_label": protocol.weigh(shuffled),
-        "linear": protocol.weigh(linear),
-    }
-    return {name: protocol.trade(weight, engine)[0][engine] for name, weight in weights.items()}
+    yield "shuffled_label", protocol.weigh(protocol.calibrated(shuffled))
+    if _is_not_linear(model):
+        linear = protocol.forecast("linear", MODELS["linear"]())
+        yield "linear", protocol.weigh(protocol.calibrated(linear))
+
+
+def _is_not_linear(model: Any) -> bool:
+    """Tell whether `model` differs from the linear rival; not by its seed, which is every fold's own."""
+    linear = MODELS["linear"]()
+    if type(model) is not type(linear):
+        return True
+    mine, its = (one.get_params(deep=False) | {"seed": 0} for one in (model, linear))
+    return bool(mine != its)
+
+
+def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun, n_traded: int) -> dict[str, BacktestResult]:
+    """Trade the rivals over the same bars with the same costs, in one engine."""
+    engine: Engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
+    found: dict[str, BacktestResult] = {}
+    for name, weights in _rivals(protocol, model, run):
+        found[name] = protocol.trade(weights, engine)[0][engine]
+        protocol.progress("trading", 1 + len(found), n_traded)
+    return found
 
 
 def _cost_notes(results: dict[str, BacktestResult], cash: float) -> list[str]:

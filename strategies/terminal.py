@@ -20,7 +20,7 @@ COLUMNS = (
     ("drawdown", "max_drawdown", "{:.1%}"),
     ("return", "total_return", "{:+.1%}"),
     ("orders", "n_orders", "{:,}"),
-    ("refused", "n_rejected", "{:,}"),
+    ("rejected", "n_rejected", "{:,}"),
     ("costs", "costs", "{:,.0f}"),
     ("turnover", "turnover", "{:,.0f}"),
 )
