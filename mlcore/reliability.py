@@ -103,12 +103,15 @@ def forecast_reliability(
 ) -> dict[str, Any]:
     """Hold what forecasts promise against what came; `label` belongs to the bars stamped `index`.
 
-    Classes: ``{"kind": "classes", "n", "brier_score", "log_loss", "calibration_error", "curve", "folds"}``; `curve` is
-    `reliability_table` as records. Returns and quantiles: ``{"kind": "interval", "promised", "n", "coverage", "width",
-    "curve", "folds"}``: `coverage` is the share of labels inside (of quantiles the outermost two, which then also say
-    what is `promised`), `width` the mean distance of its ends (log return), `curve` the share of labels at or below
-    each quantile (empty for one number). The interval of a number: columns ``low high`` where a calibration made them,
-    else that of the normal law on which its confidence rests, `residuals` deviation by fold.
+    Classes: ``{"kind": "classes", "n", "brier_score", "log_loss", "calibration_error", "brier_of_shares", "curve",
+    "folds"}``; `curve` is `reliability_table` as records, `brier_of_shares` the Brier score of who gives every row the
+    shares that the classes turned out to have.
+
+    Returns and quantiles: ``{"kind": "interval", "promised", "n", "coverage", "width", "curve", "folds"}``: `coverage`
+    is the share of labels inside (of quantiles the outermost two, which then also say what is `promised`), `width` the
+    mean distance of its ends (log return), `curve` the share of labels at or below each quantile (empty for one
+    number). The interval of a number: columns ``low high`` where a calibration made them, else that of the normal law
+    on which its confidence rests, `residuals` deviation by fold.
 
     ``folds`` holds ``fold n`` and the numbers of each fold: whether the promise drifts. What is not defined is None.
     """
@@ -117,7 +120,8 @@ def forecast_reliability(
     if task.kind == "classes":
         raw = forecasts[list(task.outputs)].to_numpy(np.float64)
         curve = reliability_table(raw, values, task.outputs)
-        whole = _of_classes(raw, values, task) | {"curve": curve.to_dict("records")}
+        whole = _of_classes(raw, values, task) | {"brier_of_shares": _brier_of_shares(raw, values)}
+        whole["curve"] = curve.to_dict("records")
         folds = [{"fold": int(k), **_of_classes(raw[fold == k], values[fold == k], task)} for k in np.unique(fold)]
         return {"kind": "classes", **whole, "folds": folds}
     low, high, promised = _interval(forecasts, task, coverage, residuals or {})
@@ -134,6 +138,12 @@ def _of_classes(raw: np.ndarray, values: np.ndarray, task: Task) -> dict[str, An
     return {"n": n, "brier_score": brier_score(raw, values), "log_loss": log_loss(raw, values)} | {
         "calibration_error": error
     }
+
+
+def _brier_of_shares(raw: np.ndarray, values: np.ndarray) -> float | None:
+    codes = values[_known(raw, values)].astype(np.int64)
+    shares = np.bincount(codes, minlength=raw.shape[1]) / max(len(codes), 1)
+    return float(1.0 - (shares**2).sum()) if len(codes) else None
 
 
 def _of_interval(low: np.ndarray, high: np.ndarray, values: np.ndarray) -> dict[str, Any]:

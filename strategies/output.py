@@ -68,6 +68,7 @@ def result_json(study: Study) -> dict[str, Any]:
             "engines": engines,
             "reconciliation": study.reconciliation,
             "forecast": study.forecast,
+            "in_sample": study.in_sample,
             "reliability": study.reliability,
             "baselines": {name: result.metrics for name, result in study.baselines.items()},
             "folds": study.folds,

@@ -37,6 +37,8 @@ class Study:
         The forecasts as the model made them, where those above were calibrated; else None.
     reliability
         ``{"method", "before", "after"}`` (`strategies.calibrated`): what probabilities or intervals were worth.
+    in_sample
+        Models forecast bars that they were trained on, because it was asked for by name.
     explanation
         What the last fold's model says of itself (`mlcore.explain`): name -> table; empty where it says nothing.
     """
@@ -58,3 +60,4 @@ class Study:
     explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
     raw: pd.DataFrame | None = None
     reliability: dict[str, Any] | None = None
+    in_sample: bool = False

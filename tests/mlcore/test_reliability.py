@@ -61,6 +61,7 @@ def test_a_perfect_forecaster_of_classes_is_told_as_one():
     frame.loc[index[0], list(CLASSES.outputs)] = [0.0, 0.5, 0.5]
     told = forecast_reliability(frame, label, index)
     assert told["brier_score"] == 1.5 / 4
+    assert told["brier_of_shares"] == pytest.approx(brier_score(np.tile([0.25, 0.5, 0.25], (4, 1)), codes[:4]))
     assert [fold["brier_score"] for fold in told["folds"]] == [0.75, 0.0]
     assert {row["output"] for row in told["curve"]} == set(CLASSES.outputs)
 
