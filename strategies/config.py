@@ -92,3 +92,50 @@ class StudyConfig:
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, in the order of the flags."""
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
+
+
+def _as_in_study(name: str) -> Any:
+    """The same flag as the main job's: one default, one help."""
+    flag = StudyConfig.__dataclass_fields__[name]
+    return field(default=flag.default, metadata=flag.metadata)
+
+
+@dataclass(frozen=True)
+class StoredConfig:
+    """Settings of forecasts made again from a store, and traded. Each field is a flag."""
+
+    store: str = field(metadata={"help": "folder of a run (`--store` of the main job), or of one of its folds"})
+    bars: str = field(metadata={"help": "bars to forecast, with the past that the models look back to"})
+    out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
+    start: str | None = _flag(None, "first bar to forecast (2024-01-01T00:00Z); default: the first there may be")
+    in_sample: bool = _flag(False, "forecast bars that a model was trained on, too; the report says so (a switch)")
+    repair: str = _as_in_study("repair")
+    stamped: Literal["open", "close"] = _as_in_study("stamped")
+    symbol: str | None = _as_in_study("symbol")
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = _as_in_study("calibration")
+    interval: float | None = _as_in_study("interval")
+    latency: int = _as_in_study("latency")
+    commission: float = _as_in_study("commission")
+    slippage: float = _as_in_study("slippage")
+    sizer: str = _as_in_study("sizer")
+    sizer_params: dict[str, float] | None = _as_in_study("sizer_params")
+    entry: float = _as_in_study("entry")
+    exit: float = _as_in_study("exit")
+    min_hold: int = _as_in_study("min_hold")
+    band: float = _as_in_study("band")
+    side: Literal["both", "long", "short"] = _as_in_study("side")
+    min_confidence: float = _as_in_study("min_confidence")
+    engine: Literal["both", "backtrader", "vectorbt"] = _as_in_study("engine")
+    days_per_year: float = _as_in_study("days_per_year")
+    cash: float = _as_in_study("cash")
+    overwrite: bool = _as_in_study("overwrite")
+
+    def __post_init__(self) -> None:
+        shared = {name: value for name, value in self.as_dict().items() if name in StudyConfig.__dataclass_fields__}
+        StudyConfig(**shared)  # the same rules
+        if self.in_sample and (self.calibration != "none" or self.interval is not None):
+            raise BarwiseError("`in_sample` forecasts cannot be calibrated: on training rows they are too good.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values, in the order of the flags."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(self)}

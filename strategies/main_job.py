@@ -7,8 +7,8 @@ import inspect
 import platform
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -26,7 +26,7 @@ from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
-from strategies.config import StudyConfig
+from strategies.config import StoredConfig, StudyConfig
 from strategies.costs import Costs
 from strategies.policy import Policy, sizes_of, target_weights
 from strategies.result import BacktestResult
@@ -138,19 +138,24 @@ def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
     Raises `BarwiseError` for bad input, `ReconcileError` where the engines differ.
     """
     started = time.perf_counter()
+    return with_warnings(lambda: _run(config, progress, started))
+
+
+def with_warnings(make: Callable[[], Study]) -> Study:
+    """Make a study; the kit's own warnings become its first notes, others stay warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
-        study = _run(config, progress, started)
+        study = make()
     said = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)))
     for warning in caught:
         if not issubclass(warning.category, BarwiseWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return Study(**{**study.__dict__, "notes": said + study.notes})
+    return replace(study, notes=said + study.notes)
 
 
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
-    bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
+    bars = read_bars(config.bars, repair=repairs_of(config.repair), stamped=config.stamped, symbol=config.symbol)
     protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
     protocol.calibration.check(protocol.label.task)
     model = make_model(config.model, config)
@@ -177,26 +182,26 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         versions=versions(),
         seed=config.seed,
         seconds=time.perf_counter() - started,
-        notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
+        notes=(*run.notes, *quality_notes, *cost_notes(results, config.cash)),
         explanation=run.explanation,
         raw=None if run is raw else raw.forecasts,
         reliability=protocol.calibration.reliability(raw, run, protocol.label, protocol.index),
     )
 
 
-def make_policy(config: StudyConfig) -> Policy:
+def make_policy(config: StudyConfig | StoredConfig) -> Policy:
     """Build the policy of the config; refuse thresholds that make no sense."""
     return Policy(config.entry, config.exit, config.min_hold, config.band, config.side, config.min_confidence)
 
 
-def check_trading(config: StudyConfig) -> None:
+def check_trading(config: StudyConfig | StoredConfig) -> None:
     """Refuse a policy, a sizer or sizer parameters that the trading at the end would refuse."""
     make_policy(config)
     forecast = pd.DataFrame({"signal": [1.0], "confidence": [1.0]}, index=pd.date_range("2024", periods=1, tz="UTC"))
     sizes_of(forecast, pd.Series([1.0], forecast.index), config.sizer, config.sizer_params or {})
 
 
-def _repairs(text: str) -> tuple[str, ...]:
+def repairs_of(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -252,7 +257,7 @@ def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun, n_traded: i
     return found
 
 
-def _cost_notes(results: dict[str, BacktestResult], cash: float) -> list[str]:
+def cost_notes(results: dict[str, BacktestResult], cash: float) -> list[str]:
     """Say so where the costs, not the forecasts, decided the outcome; the engines agree, so the first speaks."""
     metrics = next(iter(results.values())).metrics
     paid = (metrics["commission_paid"] or 0.0) + (metrics["slippage_paid"] or 0.0)
