@@ -103,9 +103,9 @@ def forecast_reliability(
 ) -> dict[str, Any]:
     """Hold what forecasts promise against what came; `label` belongs to the bars stamped `index`.
 
-    Classes: ``{"kind": "classes", "n", "brier_score", "log_loss", "calibration_error", "brier_of_shares", "curve",
-    "folds"}``; `curve` is `reliability_table` as records, `brier_of_shares` the Brier score of who gives every row the
-    shares that the classes turned out to have.
+    Of several horizons the lead's. Classes: ``{"kind": "classes", "n", "brier_score", "log_loss", "calibration_error",
+    "brier_of_shares", "curve", "folds"}``; `curve` is `reliability_table` as records, `brier_of_shares` the Brier score
+    of who gives every row the shares that the classes turned out to have.
 
     Returns and quantiles: ``{"kind": "interval", "promised", "n", "coverage", "width", "curve", "folds"}``: `coverage`
     is the share of labels inside (of quantiles the outermost two, which then also say what is `promised`), `width` the
@@ -115,7 +115,8 @@ def forecast_reliability(
 
     ``folds`` holds ``fold n`` and the numbers of each fold: whether the promise drifts. What is not defined is None.
     """
-    task, values = label.task, label.values[index.get_indexer(pd.DatetimeIndex(forecasts.index))]
+    lead = label.parts()[0]
+    task, values = lead.task, lead.values[index.get_indexer(pd.DatetimeIndex(forecasts.index))]
     fold = forecasts["fold"].to_numpy(np.int64)
     if task.kind == "classes":
         raw = forecasts[list(task.outputs)].to_numpy(np.float64)

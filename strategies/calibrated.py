@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.calibration import Calibrated, calibrate, conformal_intervals
+from mlcore.confidence import confidence_rule
 from mlcore.errors import BarwiseError
 from mlcore.reliability import forecast_reliability
 from mlcore.tasks import Label, Task
@@ -30,11 +31,14 @@ class Calibration:
         None for no such interval.
     latency
         Bars that a fit takes.
+    confidence
+        Rule of the corrected forecasts' confidence (`mlcore.confidence`); None: the label's own.
     """
 
     method: Method = "none"
     interval: float | None = None
     latency: int = 0
+    confidence: str | None = None
 
     @property
     def asked(self) -> str | None:
@@ -53,6 +57,11 @@ class Calibration:
                 f"`interval` is {self.interval}, which is of returns; this label has classes: say `--calibration "
                 "temperature`, or `--label return`."
             )
+        if self.asked is not None and getattr(confidence_rule(self.confidence, task.lead), "needs", None) == "spread":
+            raise BarwiseError(
+                f"`confidence` is {self.confidence!r}, which asks the model itself: corrected forecasts have no such "
+                "confidence. Leave `--confidence` or the correction out."
+            )
         promised = task.quantiles[-1] - task.quantiles[0] if task.quantiles else self.interval
         if self.interval is not None and abs(self.interval - (promised or 0.0)) > 1e-9:
             raise BarwiseError(
@@ -67,11 +76,12 @@ class Calibration:
         """
         if self.asked is None:
             return run
+        options: dict[str, Any] = {"latency": self.latency, "confidence": self.confidence}
         made: Calibrated
         if self.interval is None:
-            made = calibrate(run.forecasts, label, index, method=self.method, latency=self.latency)
+            made = calibrate(run.forecasts, label, index, method=self.method, **options)
         else:
-            made = conformal_intervals(run.forecasts, label, index, coverage=self.interval, latency=self.latency)
+            made = conformal_intervals(run.forecasts, label, index, coverage=self.interval, **options)
         through = made.forecasts.groupby("fold")["trained_through"].first()
         told = {
             fold["fold"]: {

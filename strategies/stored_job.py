@@ -55,7 +55,7 @@ def run_stored(config: StoredConfig, progress: Progress = lambda stage, done, to
 def _run(config: StoredConfig, progress: Progress, started: float) -> Study:
     check_trading(config)
     folds = stored_folds(config.store)
-    calibration = Calibration(config.calibration, config.interval, config.latency)
+    calibration = Calibration(config.calibration, config.interval, config.latency, folds[0].record.get("confidence"))
     calibration.check(folds[0].task)
     bars = read_bars(config.bars, repair=repairs_of(config.repair), stamped=config.stamped, symbol=config.symbol)
     label, asked = label_of(str(folds[0].record["label"]["recipe"]), bars)
@@ -169,11 +169,12 @@ def label_of(recipe: str, bars: pd.DataFrame) -> tuple[Label | None, dict[str, A
 
 
 def _by_name(name: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    if name != "classes":
+    """Return the label and the parameters it is called with: labels of classes tell their edges instead."""
+    if name not in ("classes", "up_move", "down_move"):
         return name, given
     if not given.get("edges"):
         raise ValueError
     edges, rest = given["edges"], {key: value for key, value in given.items() if key != "edges"}
     if len(edges) > 2:
         return "five_class", rest | {"edges": tuple(edge for edge in edges if edge > 0)}
-    return "direction", rest | {"threshold": edges[-1]}
+    return "direction" if name == "classes" else name, rest | {"threshold": abs(edges[-1])}

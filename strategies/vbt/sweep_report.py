@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,14 @@ import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from scipy.stats import norm
 
+from mlcore.stats import expected_maximum_sharpe
 from strategies.report.figures import styled
 from strategies.report.page import Section, figure, notes, page, said
 from strategies.vbt.sweep import PARAMETERS
 
 COSTS = ["commission", "slippage"]
 MOST_PANELS = 6
-EULER = 0.5772156649015329
-
-
-def expected_maximum_sharpe(n: int, variance: float) -> float:
-    """Return the best Sharpe ratio to expect of `n` independent trials without skill whose ratios vary by `variance`.
-
-    The False Strategy theorem (Bailey, Lopez de Prado 2014); 0 for one trial, where its formula has no value.
-
-    >>> expected_maximum_sharpe(100, 1.0)
-    2.5306
-    """
-    if n <= 1:
-        return 0.0
-    first, second = norm.ppf(1 - 1 / n), norm.ppf(1 - 1 / (n * math.e))
-    return math.sqrt(variance) * float((1 - EULER) * first + EULER * second)
 
 
 def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -97,3 +97,15 @@ def test_quantiles_promise_what_lies_between_the_outermost():
     assert told["coverage"] == pytest.approx(0.7, abs=0.01)
     assert [row["forecast"] for row in told["curve"]] == [0.1, 0.5, 0.9]
     assert [row["frequency"] for row in told["curve"]] == pytest.approx([0.2, 0.5, 0.9], abs=0.01)
+
+
+def test_of_several_horizons_the_lead_is_judged():
+    rng, n = np.random.default_rng(0), 400
+    index = pd.date_range("2024", periods=n, freq="min", tz="UTC")
+    codes = rng.integers(0, 3, (n, 2)).astype(float)
+    task = CLASSES.over((5, 15))
+    raw = rng.dirichlet(np.ones(3), (n, 2)).reshape(n, 6)
+    frame = pd.DataFrame(raw, index, list(task.outputs)).assign(fold=0)
+    told = forecast_reliability(frame, Label(codes, codes[:, 0], np.arange(n), 1, task), index)
+    assert told["brier_score"] == brier_score(raw[:, :3], codes[:, 0])
+    assert {row["output"] for row in told["curve"]} == set(CLASSES.outputs)

@@ -108,3 +108,14 @@ def test_what_the_label_has_use_for_passes():
         (Calibration(interval=0.8), NUMBER), (Calibration(interval=0.8), QUANTILES),
     ):  # fmt: skip
         made.check(task)
+
+
+def test_a_confidence_that_asks_the_model_itself_is_refused_and_another_rule_is_kept():
+    with pytest.raises(BarwiseError, match="`confidence` is 'monte_carlo_dropout'"):
+        Calibration("platt", confidence="monte_carlo_dropout").check(CLASSES)
+    Calibration(confidence="monte_carlo_dropout").check(CLASSES)
+    run, label = sure()
+    gap, entropy = (Calibration("platt", confidence=rule).of(run, label, INDEX).forecasts for rule in (None, "entropy"))
+    late = gap["fold"] > 0
+    pd.testing.assert_series_equal(gap["signal"], entropy["signal"])
+    assert (gap["confidence"] != entropy["confidence"])[late].all()

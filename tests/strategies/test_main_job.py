@@ -18,7 +18,7 @@ import pytest
 from mlcore.bars import bars_sha256
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.folds import WalkForward
-from mlcore.labels import direction, forward_return
+from mlcore.labels import direction, five_class, forward_return
 from mlcore.models import make
 from mlcore.models.linear import Linear
 from mlcore.walkforward import WalkForwardRun, walk_forward
@@ -34,8 +34,9 @@ from tests.strategies.studies import fake_forecasts, fake_result
 BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
-    "model": "linear", "preset": None, "set": None, "lookback": None,
-    "label": "direction", "horizon": 5, "threshold": 0.002,
+    "model": "linear", "preset": None, "set": None, "lookback": None, "confidence": None,
+    "loss": None, "loss_params": None, "class_weights": None,
+    "label": "direction", "horizon": 5, "threshold": 0.002, "edges": None, "quantiles": None,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
     "repair": "", "stamped": "open", "symbol": None, "calibration": "none", "interval": None, "store": None,
     "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
@@ -44,8 +45,10 @@ DEFAULTS = {
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17,
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17, "confidence": "entropy",
+    "loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": (2.0, 1.0, 2.0),
     "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
+    "edges": (0.01, 0.03), "quantiles": (0.2, 0.5, 0.8),
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
     "stamped": "close", "symbol": "ETHUSDT", "calibration": "platt", "interval": 0.7, "store": "s",
     "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
@@ -78,6 +81,12 @@ class Untouched:
         return {"method": None, "before": {"n": len(index)}, "after": None}
 
 
+def every_parameter(
+    bars: pd.DataFrame, horizon: int, threshold: float, edges: Any = (), quantiles: Any = (), *, entry: Any
+) -> None:
+    """The signature of a label that knows every setting there is."""
+
+
 class Job:
     """The main job with its pieces replaced by spies; `calls` holds what each was called with."""
 
@@ -94,10 +103,12 @@ class Job:
             ("backtest", backtest, self._trade),
         ):
             monkeypatch.setattr(main_job, name, self.spy(name, original, fake))
-        label = self.spy("label", direction, lambda **given: direction(**given))
+        label = self.spy("label", every_parameter, lambda edges=None, quantiles=None, **given: direction(**given))
         monkeypatch.setattr(main_job, "LABELS", {"mine": label, "direction": label})
         rival = self.spy(
-            "model", lambda lookback=9, width=1, depth=1, seed=0: None, lambda **given: SimpleNamespace(**given)
+            "model",
+            lambda lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None: None,
+            lambda **given: SimpleNamespace(**given),
         )
         calibration = self.spy("calibration", Calibration, lambda **given: Untouched())
         monkeypatch.setattr(main_job, "Calibration", calibration)
@@ -150,11 +161,13 @@ def test_every_setting_arrives_where_it_belongs(job):
     arrived = {
         "bars": read["path"], "repair": ", ".join(read["repair"]), "stamped": read["stamped"], "symbol": read["symbol"],
         "horizon": label["horizon"], "threshold": label["threshold"], "label_entry": label["entry"],
+        "edges": label["edges"], "quantiles": label["quantiles"],
+        "loss": model["loss"], "loss_params": model["loss_params"], "class_weights": model["class_weights"],
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
         "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
         "calibration": corrected["method"], "interval": corrected["interval"], "store": walked["store"],
-        "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
+        "confidence": walked["confidence"], "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
         "entry": policy.entry, "exit": policy.exit, "min_hold": policy.min_hold, "band": policy.band,
         "side": policy.side, "min_confidence": policy.min_confidence,
         "sizer": weighed["sizer"], "sizer_params": weighed["sizer_params"],
@@ -167,7 +180,7 @@ def test_every_setting_arrives_where_it_belongs(job):
     assert set(arrived) == set(wanted) - unseen - by_name
     assert arrived == {name: wanted[name] for name in arrived}
     assert all(wanted[name] != value for name, value in DEFAULTS.items())
-    assert corrected["latency"] == 2
+    assert (corrected["latency"], corrected["confidence"]) == (2, "entropy")
     assert walked["seed"] == 23
     assert weighed["days_per_year"] == 252.0
     assert study.config == made.config.as_dict()
@@ -181,7 +194,7 @@ def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     own = {"model", "shuffle_labels", "progress", "label", "features", "bars", "store"}
     kept = [{name: call[name] for name in set(call) - own} for call in made.calls["walk_forward"]]
     folds = WalkForward("45D", "9D", expanding=True, latency=2)
-    assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23}] * 3
+    assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23, "confidence": "entropy"}] * 3
     assert [call.get("store") for call in made.calls["walk_forward"]] == ["s", None, None]
     for call in made.calls["walk_forward"]:
         assert call["bars"] is BARS
@@ -255,6 +268,16 @@ def test_rivals_trade_in_one_engine_and_the_model_in_those_asked_for(job, engine
     assert study.reconciliation == ({"agrees": True} if engine == "both" else None)
 
 
+def test_a_rival_that_cannot_speak_by_the_rule_speaks_by_the_labels_own_and_the_model_is_refused(job):
+    made = job(**OTHERS | {"confidence": "monte_carlo_dropout"})
+    with pytest.raises(BarwiseError, match="`confidence` is 'monte_carlo_dropout', which needs a network"):
+        made.run()
+    network = SimpleNamespace(predict_passes=None, dropout=0.1)
+    protocol = main_job._Protocol(made.config, BARS, None, direction(BARS), None)
+    assert protocol.confidence(network) == "monte_carlo_dropout"
+    assert protocol.confidence(Linear()) is None
+
+
 @pytest.mark.parametrize(("text", "wanted"), [("", ()), ("sort", ("sort",)), (" sort ,, fill ", ("sort", "fill"))])
 def test_repairs_are_parted_at_commas(job, text, wanted):
     made = job(repair=text)
@@ -279,18 +302,28 @@ def test_progress_of_trading_ends_where_there_is_no_linear_rival(job):
 def test_warnings_of_ours_become_notes_once_and_come_first_and_others_stay_warnings(job, monkeypatch):
     made = job(**OTHERS)
 
-    def features(bars: pd.DataFrame) -> pd.DataFrame:
+    def features(model: Any, bars: pd.DataFrame) -> pd.DataFrame:
         for _ in range(2):
             warnings.warn("three bars are odd", BarwiseWarning, stacklevel=2)
         warnings.warn("not ours", UserWarning, stacklevel=2)
         return bars
 
-    monkeypatch.setattr(main_job, "feature_table", features)
+    monkeypatch.setattr(main_job, "table_for", features)
     with pytest.warns(UserWarning, match="not ours"):
         study = made.run()
     assert study.notes[:2] == ("three bars are odd", "note of run 0")
     assert study.notes.count("three bars are odd") == 1
     assert "not ours" not in study.notes
+
+
+def test_the_table_is_made_for_the_model_and_its_rivals_read_it_too(job, monkeypatch):
+    made, asked, table = job(**OTHERS), [], object()
+    monkeypatch.setattr(main_job, "table_for", lambda *args: asked.append(args) or table)
+    made.run()
+    ((model, bars),) = asked
+    assert bars is BARS
+    assert model is made.calls["walk_forward"][0]["model"]
+    assert all(call["features"] is table for call in made.calls["walk_forward"])
 
 
 @pytest.mark.parametrize(("paid", "said"), [((800.0, 450.0), True), ((800.0, 449.0), False), ((None, None), False)])
@@ -320,7 +353,7 @@ def test_held_bars_earn_what_their_price_did_less_the_costs(job, monkeypatch, en
 
 
 def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
-    config = StudyConfig(bars="b", out="o", label="return", horizon=4, label_entry="close", threshold=0.5, seed=3)
+    config = StudyConfig(bars="b", out="o", label="return", horizon=4, label_entry="close", seed=3)
     label = main_job.make_label(BARS, config)
     np.testing.assert_array_equal(label.values, forward_return(BARS, 4, entry="close").values)
     only(monkeypatch, {"plain": lambda: "made", "seeded": lambda lookback=9, seed=0: (lookback, seed)})
@@ -465,3 +498,58 @@ def test_a_calibration_that_the_label_has_no_use_for_is_refused_before_the_train
     monkeypatch.setattr(main_job, "walk_forward", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(BarwiseError, match="`(calibration|interval)` is"):
         real(bars_file, **flags)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"label": "return", "threshold": 0.5}, "`threshold` is 0.5, and the label 'return' has none: leave it out."),
+        ({"label": "five_class", "threshold": 0.0}, "`threshold` is 0.0, and the label 'five_class'"),
+        ({"quantiles": (0.1, 0.9)}, r"`quantiles` is \(0.1, 0.9\), and the label 'direction'"),
+        ({"edges": (0.1, 0.9)}, "`edges` is"),
+        ({"label": "plain", "label_entry": "close"}, "`label_entry` is 'close', and the label 'plain'"),
+        ({"label": "plain", "horizon": 7}, "`horizon` is 7, and the label 'plain'"),
+        ({"label": "direktion"}, "`label` is 'direktion', which is not known. Did you mean 'direction'"),
+    ],
+)
+def test_a_setting_that_the_label_does_not_know_is_refused(monkeypatch, settings, said):
+    monkeypatch.setitem(main_job.LABELS._entries, "plain", lambda bars: forward_return(bars, 2))
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_label(BARS, StudyConfig(bars="b", out="o", **settings))
+    left_alone = StudyConfig(bars="b", out="o", label="plain")
+    assert main_job.make_label(BARS, left_alone).span == 3
+
+
+def test_labels_of_every_kind_can_be_asked_for():
+    def label(**settings: Any) -> Any:
+        return main_job.make_label(BARS, StudyConfig(bars="b", out="o", **settings))
+
+    assert label(threshold=0.0).task.outputs == ("p_down", "p_up")
+    assert label(label="five_class", edges=(0.01, 0.02)).recipe == five_class(BARS, 5, (0.01, 0.02)).recipe
+    quantiles = label(label="return", quantiles=(0.25, 0.5, 0.75), horizon=(3, 9)).task
+    assert quantiles.outputs == ("q25", "q50", "q75", "q25_h9", "q50_h9", "q75_h9")
+    assert label(horizon=(4, 2)).span == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lookback": 30}, "`lookback` is 30, and the model 'plain' has none: leave it out."),
+        ({"loss": "focal"}, "`loss` is 'focal', and the model 'plain' has none"),
+        ({"class_weights": "balanced"}, "`class_weights` is 'balanced', and"),
+        ({"set": {"loss": "focal"}}, "`set` holds `loss`, which has a flag of its own: say `--loss focal`"),
+        ({"set": {"class_weights": "balanced"}}, "say `--class-weights balanced`"),
+    ],
+)
+def test_a_flag_that_the_model_does_not_know_is_refused(monkeypatch, settings, said):
+    only(monkeypatch, {"plain": lambda seed=0: seed})
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_model("plain", StudyConfig(bars="b", out="o", **settings))
+    assert main_job.make_model("plain", StudyConfig(bars="b", out="o", seed=4)) == 4
+
+
+def test_a_loss_that_the_label_does_not_fit_is_refused_before_any_fold_is_fitted(job, monkeypatch):
+    made = job(model="linear", loss="huber")
+    monkeypatch.setattr(main_job, "walk_forward", walk_forward)
+    with pytest.raises(BarwiseError, match="^`loss` is 'huber', which is not for a label of kind 'classes'"):
+        made.run()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlcore.errors import BarwiseError
-from mlcore.labels import direction, five_class, forward_return
+from mlcore.labels import direction, down_move, five_class, forward_return, up_move
 from mlcore.store import StoreError
 from strategies.config import StoredConfig, StudyConfig
 from strategies.stored_job import label_of
@@ -21,7 +21,10 @@ BARS = random_bars(200)
         direction(BARS, horizon=3, threshold=0.004),
         direction(BARS, horizon=3, threshold=0.0, entry="close"),
         five_class(BARS, horizon=2, edges=(0.001, 0.003)),
+        up_move(BARS, 4, 0.003),
+        down_move(BARS, 4, 0.003),
         forward_return(BARS, 7),
+        forward_return(BARS, (7, 3), quantiles=(0.1, 0.5, 0.9)),
     ],
     ids=lambda label: label.recipe,
 )

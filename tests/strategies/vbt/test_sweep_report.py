@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from matplotlib import image
 
+from mlcore.stats import expected_maximum_sharpe
 from strategies.result import METRICS
 from strategies.vbt.sweep import PARAMETERS
-from strategies.vbt.sweep_report import best_rows, expected_maximum_sharpe, heatmap_panels, sentence, write_sweep
+from strategies.vbt.sweep_report import best_rows, heatmap_panels, sentence, write_sweep
 
 
 @pytest.mark.parametrize(
