@@ -34,7 +34,8 @@ class WalkForwardRun:
     folds
         One dict a fold: ``fold train_start trained_through test_start test_end`` (stamps), ``n_train`` (inner training
         and validation rows), ``n_validation``, ``n_test``, ``n_forecasts``, ``seconds``, ``best_epoch`` (None where the
-        model has none), ``note`` (None, or why the fold forecasts nothing), and ``stored`` (its folder in the store).
+        model has none), ``residual`` (`ReturnScale`; None for classes), ``note`` (None, or why the fold forecasts
+        nothing), and ``stored`` (its folder in the store).
     notes
         Sentences the reader must see.
     explanation
@@ -228,6 +229,7 @@ def _fold_row(stacked: Stack, fold: Fold, outcome: Outcome) -> dict[str, Any]:
         "n_forecasts": int(np.isfinite(outcome.raw).all(axis=1).sum()),
         "seconds": outcome.seconds,
         "best_epoch": outcome.best_epoch,
+        "residual": None if outcome.scale is None else outcome.scale.residual,
         "note": outcome.failure,
         **({} if outcome.stored is None else {"stored": outcome.stored}),
     }
