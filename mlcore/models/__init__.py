@@ -15,6 +15,7 @@ MODELS.register("tcn", "mlcore.models.tcn:TCN")
 MODELS.register("tcn_attention", "mlcore.models.tcn_attention:TCNAttention")
 MODELS.register("transformer", "mlcore.models.transformer:Transformer")
 MODELS.register("lightgbm", "mlcore.models.lightgbm:LightGBM")
+MODELS.register("hybrid", "mlcore.models.hybrid:Hybrid")
 MODELS.register("linear", "mlcore.models.linear:Linear")
 MODELS.register("naive", "mlcore.models.naive:Naive")
 
