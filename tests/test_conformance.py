@@ -106,6 +106,7 @@ def test_model_in_the_chain(name):
 def test_every_table_has_the_plugins_that_the_kit_names():
     assert {"naive", "linear", "lightgbm", "lstm", "tcn"} <= set(MODELS)
     assert {"gru", "bilstm", "attention_lstm", "cnn_lstm", "tcn_attention", "transformer"} <= set(MODELS)
+    assert {"multiscale_lstm_cnn", "dual_stream", "garch_lstm", "hybrid"} <= set(MODELS)
     assert {"direction", "five_class", "return"} <= set(LABELS)
     assert {"top_two_gap", "entropy", "quantile_width", "monte_carlo_dropout", "ensemble_agreement"} <= set(CONFIDENCES)
     assert {"fixed", "confidence", "volatility_target", "study_rule"} <= set(SIZERS)
