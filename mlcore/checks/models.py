@@ -26,7 +26,11 @@ TASKS = (
 )
 N, K, F = 900, 700, 4  # rows; of them training rows; features
 LOOKBACK = 12
-SMALL = {"lookback": LOOKBACK, "width": 32}  # a model with more is cut down: the laws are the same, the checks quick
+SMALL = {
+    "lookback": LOOKBACK,
+    "width": 32,
+    "factor": 1,
+}  # a model with more is cut down: the laws are the same, the checks quick
 CLOSE = 1e-4  # another batch may sum in another order: float32 rounding, in units of the outputs' deviation
 
 

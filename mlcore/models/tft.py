@@ -13,13 +13,12 @@ from torch import nn
 
 from mlcore.errors import BarwiseError
 from mlcore.features.recipes import Recipe
-from mlcore.models.inputs import Validation, check_windows
+from mlcore.models.explain import by_bars_back, mean_over_windows
+from mlcore.models.inputs import Validation
 from mlcore.models.tft_blocks import GRN, GateAddNorm, InterpretableAttention, Linears, VariableSelection, lstm_cells
-from mlcore.models.torch import PREDICT_WINDOWS, TorchModel
+from mlcore.models.torch import TorchModel
 from mlcore.store.state import ModelState
-from mlcore.stretches import check_finite
 from mlcore.tasks import Task
-from mlcore.training import threads
 from mlcore.windows import Windows
 
 # Shape suffix legend
@@ -279,7 +278,6 @@ class TFT(TorchModel):
         self.feature_names_in_, self.n_symbols_ = tuple(state.values["columns"]), state.values["symbols"]
         return super().set_state(state)
 
-    @torch.no_grad()
     def explain(self, windows: Windows) -> dict[str, pd.DataFrame]:
         """Return what the forecasts of `windows` looked at, as means over windows.
 
@@ -287,30 +285,19 @@ class TFT(TorchModel):
         head; a column's sum is 1. variable_weights : one row per variable, column ``past`` (over the lookback) and
         ``ahead`` (known variables, over the steps; else NaN); a column's sum is 1.
         """
-        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        check_finite(windows)
-        if not len(windows):
-            raise BarwiseError("`windows` is empty: there is nothing to explain.")
-        network, parts = self.network_.eval().network, []
-        with threads(self.threads):
-            for at in range(0, len(windows), PREDICT_WINDOWS):
-                x_TBF = torch.from_numpy(np.ascontiguousarray(windows[at : at + PREDICT_WINDOWS], np.float32))
-                _, weights = network.outlook(x_TBF.transpose(0, 1))  # type: ignore[operator]
-                parts.append(
-                    (
-                        weights["attention"].double().mean(dim=3).sum(dim=(0, 1)),
-                        weights["past"].double().mean(dim=0).sum(dim=0),
-                        weights["ahead"].double().mean(dim=2).sum(dim=(0, 1)),
-                    )
-                )
-        return self._told(*(sum(part).numpy() / len(windows) for part in zip(*parts, strict=True)))
-
-    def _told(self, attention_AM: np.ndarray, past_V: np.ndarray, ahead_V: np.ndarray) -> dict[str, pd.DataFrame]:
-        back = pd.Index(range(self.lookback - 1, -self.steps - 1, -1), name="bars_back")
-        heads = {f"head_{i + 1}": shares for i, shares in enumerate(attention_AM)}
-        attention = pd.DataFrame({"mean": attention_AM.mean(axis=0)} | heads, index=back)
+        told = mean_over_windows(self, windows, TFT._looks)
         layout, names = layout_of(self._names(self.n_features_in_), self.steps)
         known = names[len(layout.observed) :]
-        ahead = pd.Series(ahead_V if known else [], index=list(known), dtype=np.float64)
-        past = pd.Series(past_V, index=list(names))
-        return {"attention": attention, "variable_weights": pd.DataFrame({"past": past, "ahead": ahead.reindex(names)})}
+        ahead = pd.Series(told["ahead"] if known else [], index=list(known), dtype=np.float64)
+        past = pd.Series(told["past"], index=list(names))
+        variables = pd.DataFrame({"past": past, "ahead": ahead.reindex(names)})
+        return {"attention": by_bars_back(told["attention"], newest=-self.steps), "variable_weights": variables}
+
+    @staticmethod
+    def _looks(network: Any, x_TBF: torch.Tensor) -> dict[str, torch.Tensor]:
+        _, weights = network.outlook(x_TBF)
+        return {
+            "attention": weights["attention"][0].mean(dim=2),
+            "past": weights["past"].mean(dim=0),
+            "ahead": weights["ahead"][0].mean(dim=1),
+        }
