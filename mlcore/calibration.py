@@ -55,6 +55,7 @@ def calibrate(
     method: str = "temperature",
     fewest_rows: int = FEWEST_ROWS,
     latency: int = 0,
+    confidence: str | None = None,
 ) -> Calibrated:
     """Calibrate class probabilities, walking forward; signal and confidence follow from them.
 
@@ -73,6 +74,8 @@ def calibrate(
     label : the label they were trained on, of the bars stamped `index`.
     fewest_rows : past forecasts that a fold needs; with fewer it is left as it is, as the first fold always is.
     latency : bars that the fit takes; labels must have ended that much earlier.
+    confidence : rule of the corrected forecasts' confidence, as in `walk_forward`; ``monte_carlo_dropout`` needs the
+        model itself and is refused. A voting ensemble's gain is not made again.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def calibrate(
     def fit(past: np.ndarray, values: np.ndarray) -> tuple[Correction, None]:
         return METHODS[method](past, values.astype(np.int64)), None
 
-    return _walk(forecasts, label, index, fit, fewest_rows, latency)
+    return _walk(forecasts, label, index, fit, fewest_rows, latency, confidence)
 
 
 def conformal_intervals(
@@ -100,6 +103,7 @@ def conformal_intervals(
     coverage: float = 0.8,
     fewest_rows: int = FEWEST_ROWS,
     latency: int = 0,
+    confidence: str | None = None,
 ) -> Calibrated:
     """Give return forecasts intervals that held the promised share of past labels, walking forward.
 
@@ -119,14 +123,20 @@ def conformal_intervals(
     if not 0 < coverage < 1:
         raise BarwiseError(f"`coverage` is {coverage}; it is a share of the labels between 0 and 1.")
     fit = _fit_quantiles(task) if task.kind == "quantiles" else _fit_return(coverage)
-    calibrated = _walk(forecasts, label, index, fit, fewest_rows, latency)
+    calibrated = _walk(forecasts, label, index, fit, fewest_rows, latency, confidence)
     if task.kind == "regression" and "low" not in calibrated.forecasts:  # no fold was fitted
         calibrated.forecasts[["low", "high"]] = np.nan
     return calibrated
 
 
 def _walk(
-    forecasts: pd.DataFrame, label: Label, index: pd.DatetimeIndex, fit: Any, fewest_rows: int, latency: int
+    forecasts: pd.DataFrame,
+    label: Label,
+    index: pd.DatetimeIndex,
+    fit: Any,
+    fewest_rows: int,
+    latency: int,
+    confidence: str | None,
 ) -> Calibrated:
     task, rows = label.task, _rows(forecasts, index)
     raw, numbers = forecasts[list(task.outputs)].to_numpy(np.float64), forecasts["fold"].to_numpy(np.int64)
@@ -142,14 +152,20 @@ def _walk(
         if enough:
             with threadpool_limits(1):  # the same bits on every machine
                 correct, scale = fit(raw[past], values[past])
-            part = _corrected(part, correct(raw[mine]), task, scale, index[int(ends[past].max())])
+            through = index[int(ends[past].max())]
+            part = _corrected(part, correct(raw[mine]), task, scale, through, confidence)
         parts.append(part)
     stitched = pd.concat(parts)
     return Calibrated(stitched, told, _notes(told, fewest_rows))
 
 
 def _corrected(
-    part: pd.DataFrame, columns: np.ndarray, task: Task, scale: ReturnScale | None, through: pd.Timestamp
+    part: pd.DataFrame,
+    columns: np.ndarray,
+    task: Task,
+    scale: ReturnScale | None,
+    through: pd.Timestamp,
+    confidence: str | None,
 ) -> pd.DataFrame:
     """The forecasts of one fold from corrected outputs; columns beyond the task's are `low` and `high`."""
     trained = pd.DatetimeIndex(part["trained_through"])
@@ -161,6 +177,7 @@ def _corrected(
         trained_through=trained.where(trained > through, through),
         scale=scale,
         disagreement=part["disagreement"].to_numpy(np.float64),
+        confidence=confidence,
     )
     if columns.shape[1] > task.n_outputs:
         made["low"], made["high"] = columns[:, -2], columns[:, -1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -55,6 +56,25 @@ def direction(bars: pd.DataFrame, horizon: int = 5, threshold: float = 0.002, *,
 
 
 @LABELS.add
+def up_move(bars: pd.DataFrame, horizon: int = 5, threshold: float = 0.002, *, entry: Entry = "next_open") -> Label:
+    """Label each row 1 where its log return over the next `horizon` bars is above `threshold`, 0 where it is not.
+
+    "Not" is both quiet and down, so its score is 0: the signal is the probability of the move, never below 0, and a
+    policy must say from which probability on it buys (`entry` 0.5, not 0). `entry` as in `forward_return`.
+    """
+    return _move(bars, horizon, threshold, entry, up=True)
+
+
+@LABELS.add
+def down_move(bars: pd.DataFrame, horizon: int = 5, threshold: float = 0.002, *, entry: Entry = "next_open") -> Label:
+    """Label each row 1 where its log return over the next `horizon` bars is below ``-threshold``, 0 where it is not.
+
+    The mirror of `up_move`: the signal is minus the probability of the move, never above 0.
+    """
+    return _move(bars, horizon, threshold, entry, up=False)
+
+
+@LABELS.add
 def five_class(
     bars: pd.DataFrame, horizon: int = 5, edges: Sequence[float] = (0.005, 0.015), *, entry: Entry = "next_open"
 ) -> Label:
@@ -71,6 +91,15 @@ def five_class(
     outputs = ("p_strong_down", "p_down", "p_flat", "p_up", "p_strong_up")
     task = Task("classes", outputs, scores=(-1.0, -0.5, 0.0, 0.5, 1.0))
     return _classes(bars, horizon, entry, (-outer, -inner, inner, outer), task)
+
+
+def _move(bars: pd.DataFrame, horizon: int, threshold: float, entry: Entry, *, up: bool) -> Label:
+    if not (np.isfinite(threshold) and threshold > 0):
+        raise BarwiseError(f"`threshold` is {threshold}; it is a return as a fraction, above 0 (0.002 is 0.2 %).")
+    task = Task("classes", ("p_not", "p_up" if up else "p_down"), scores=(0.0, 1.0 if up else -1.0))
+    label = _classes(bars, horizon, entry, (threshold if up else -threshold,), task)
+    recipe = label.recipe.replace("classes(", "up_move(" if up else "down_move(")
+    return replace(label, values=label.values if up else 1.0 - label.values, recipe=recipe)
 
 
 def _classes(bars: pd.DataFrame, horizon: int, entry: Entry, edges: tuple[float, ...], task: Task) -> Label:

@@ -18,13 +18,18 @@ class StudyConfig:
 
     bars: str = field(metadata={"help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`)"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    model: str = _flag("linear", "name of a model: linear, lightgbm, lstm, ...; a name that is none lists them all")
+    model: str = _flag(
+        "linear", "a model: linear, lightgbm, lstm, ... (a name that is none lists them all) or package.module.Class"
+    )
     preset: str | None = _flag(None, "size of the model: light, default, deep (default: the model's own defaults)")
     set: dict[str, Any] | None = _flag(None, "parameters of the model, over the preset: hidden=64 layers=2")
     lookback: int | None = _flag(None, "bars a sequence model sees (default: the model's own)")
-    label: Literal["direction", "return", "five_class"] = _flag("direction", "what is learned")
+    confidence: str | None = _flag(
+        None, "rule of the forecasts' confidence: top_two_gap, entropy, monte_carlo_dropout, ... (default: the label's)"
+    )
+    label: Literal["direction", "return", "five_class", "up_move", "down_move"] = _flag("direction", "what is learned")
     horizon: int = _flag(5, "bars ahead that the label looks, from the next open")
-    threshold: float = _flag(0.002, "`direction`: returns within +- threshold are flat; 0 makes two classes")
+    threshold: float = _flag(0.002, "returns within +- threshold are flat, beyond it a move; 0 makes two classes")
     label_entry: Literal["next_open", "close"] = _flag("next_open", "label from the next open (tradable) or this close")
     train: str = _flag("60D", "training window: a duration (60D) or a count of bars (5000)")
     test: str = _flag("7D", "test window, and so the time between refits: a duration or a count of bars")

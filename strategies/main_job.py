@@ -16,8 +16,9 @@ import pandas as pd
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore import models
 from mlcore.bars import bars_sha256, missing_bars, read_bars
+from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError, BarwiseWarning
-from mlcore.features import feature_table
+from mlcore.features import table_for
 from mlcore.folds import WalkForward
 from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS, MODELS
@@ -84,8 +85,20 @@ class _Protocol:
             n_jobs=config.n_jobs,
             seed=config.seed,
             shuffle_labels=shuffle_labels,
+            confidence=self.confidence(model),
             progress=lambda done, total, *_: self.progress(stage, done, total),
         )
+
+    def confidence(self, model: Any) -> str | None:
+        """Return the config's rule of confidence, or None (the label's own) for a rival that cannot speak by it."""
+        name = self.config.confidence
+        try:
+            check_confidence(name, self.label.task, model)
+        except BarwiseError:
+            if isinstance(model, MODELS["linear"]) and self.config.model != "linear":
+                return None
+            raise
+        return name
 
     def weigh(self, run: WalkForwardRun) -> pd.Series:
         """Target weights from forecasts by the policy and the sizer of the config."""
@@ -132,8 +145,8 @@ def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
     bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
-    protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
     model = make_model(config.model, config)
+    protocol = _Protocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
     run = protocol.forecast(config.model, model)
     results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
     baselines = _baselines(protocol, model, run)
@@ -154,6 +167,7 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         seed=config.seed,
         seconds=time.perf_counter() - started,
         notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
+        explanation=run.explanation,
     )
 
 
@@ -187,7 +201,8 @@ def make_model(name: str, config: StudyConfig) -> Any:
     for flag in ("lookback", "seed"):
         if flag in given:
             raise BarwiseError(f"`set` holds `{flag}`, which has a flag of its own: say `--{flag} {given[flag]}`.")
-    return models.make_model(name, config.preset, **_known(MODELS[name], flags), **given)
+    known = flags if "." in name else _known(MODELS[name], flags)  # a model by import path has both
+    return models.make_model(name, config.preset, **known, **given)
 
 
 def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:

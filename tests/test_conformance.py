@@ -11,11 +11,11 @@ from sklearn.base import clone
 import strategies.sizers  # noqa: F401  (enters the sizers)
 from mlcore import checks
 from mlcore.checks.models import Case, shrink
-from mlcore.features import feature_table
+from mlcore.features import table_for
 from mlcore.folds import WalkForward
 from mlcore.labels import direction
 from mlcore.models import MODELS
-from mlcore.plugins import FEATURES, LABELS, SIZERS
+from mlcore.plugins import CONFIDENCES, FEATURES, LABELS, SIZERS
 
 TASKS = {task.kind: task for task in checks.TASKS}
 FOLDS = WalkForward(train=250, test=60)
@@ -69,12 +69,19 @@ def test_sizer(name, check):
     check(SIZERS[name])
 
 
+@pytest.mark.parametrize("check", checks.CONFIDENCE_CHECKS, ids=check_name)
+@pytest.mark.parametrize("name", sorted(CONFIDENCES))
+def test_confidence(name, check):
+    check(CONFIDENCES[name])
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_model_in_the_chain(name):
+    model = chain_model(name)
     checks.forecasts_are_blind_to_later_bars(
-        chain_model(name),
-        checks.sample_bars(420),
-        features=lambda bars: feature_table(bars, SMALL_TABLE),
+        model,
+        checks.sample_bars(420, interval="15min"),
+        features=lambda bars: table_for(model, bars, SMALL_TABLE),
         label=functools.partial(direction, horizon=2, threshold=0.005),
         folds=FOLDS,
         cuts=(5, 300, 330, 419),
@@ -84,6 +91,8 @@ def test_model_in_the_chain(name):
 def test_every_table_has_the_plugins_that_the_kit_names():
     assert {"naive", "linear", "lightgbm", "lstm", "tcn"} <= set(MODELS)
     assert {"gru", "bilstm", "attention_lstm", "cnn_lstm", "tcn_attention", "transformer"} <= set(MODELS)
+    assert {"tft", "informer", "autoformer"} <= set(MODELS)
     assert {"direction", "five_class", "return"} <= set(LABELS)
+    assert {"top_two_gap", "entropy", "quantile_width", "monte_carlo_dropout", "ensemble_agreement"} <= set(CONFIDENCES)
     assert {"fixed", "confidence", "volatility_target", "study_rule"} <= set(SIZERS)
     assert len(FEATURES) >= 20

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mlcore.checks.chain import forecasts_are_blind_to_later_bars
+from mlcore.checks.confidence import CONFIDENCE_CHECKS
 from mlcore.checks.features import FEATURE_CHECKS
 from mlcore.checks.labels import LABEL_CHECKS
 from mlcore.checks.laws import BrokenLawError, sample_bars
@@ -46,6 +47,12 @@ def check_model(model: Any) -> None:
                 check(case)
 
 
+def check_confidence(rule: Any) -> None:
+    """Hold ``f(views) -> confidence``, entered in `CONFIDENCES`, against all laws of confidence rules."""
+    for check in CONFIDENCE_CHECKS:
+        check(rule)
+
+
 def check_sizer(sizer: Any) -> None:
     """Hold ``f(forecasts, volatility) -> weights`` against all laws of sizers."""
     for check in SIZER_CHECKS:
@@ -53,6 +60,7 @@ def check_sizer(sizer: Any) -> None:
 
 
 __all__ = [
+    "CONFIDENCE_CHECKS",
     "FEATURE_CHECKS",
     "LABEL_CHECKS",
     "MODEL_CHECKS",
@@ -60,6 +68,7 @@ __all__ = [
     "TASKS",
     "BrokenLawError",
     "Case",
+    "check_confidence",
     "check_feature",
     "check_label",
     "check_model",

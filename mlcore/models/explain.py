@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from mlcore.errors import BarwiseError
+from mlcore.explain import bars_back
 from mlcore.models.inputs import check_windows
 from mlcore.stretches import check_finite
 from mlcore.training import threads
@@ -49,6 +50,6 @@ def by_bars_back(shares_AL: np.ndarray, newest: int = 0) -> pd.DataFrame:
 
     `newest` is the last column's place: 0 the bar that is forecast from, -1 the first one after it.
     """
-    back = pd.Index(range(newest + shares_AL.shape[1] - 1, newest - 1, -1), name="bars_back")
+    back = pd.RangeIndex(newest + shares_AL.shape[1] - 1, newest - 1, -1, name=bars_back(1).name)
     heads = {f"head_{i + 1}": shares for i, shares in enumerate(shares_AL)}
     return pd.DataFrame({"mean": shares_AL.mean(axis=0)} | heads, index=back)

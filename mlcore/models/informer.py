@@ -54,7 +54,7 @@ class ProbSparseAttention(nn.Module):
         self.heads, self.active = heads, sparsity(length, factor)
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
         self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.register_buffer("sampled_LU", torch.randint(length, (length, self.active)))
 
     def _split(self, x_BLD: torch.Tensor) -> torch.Tensor:
@@ -73,7 +73,8 @@ class ProbSparseAttention(nn.Module):
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """Return ``(B, L, D)``."""
-        context_BALE = self.dropout(self.weights(x_BLD)) @ self._split(self.value(x_BLD))
+        shares_BALK = F.dropout(self.weights(x_BLD), self.dropout, self.training)
+        context_BALE = shares_BALK @ self._split(self.value(x_BLD))
         return self.out(context_BALE.transpose(1, 2).flatten(2))
 
 

@@ -106,7 +106,12 @@ def checked_predict(model: Any, windows: Windows, task: Task) -> np.ndarray:
     """Return what `model` says of `windows`, ``(N, n_outputs)`` float64; refuse what is no forecast."""
     if not len(windows):
         return np.empty((0, task.n_outputs))
-    raw = np.asarray(model.predict(windows), dtype=np.float64)
+    return checked_raw(model.predict(windows), model, windows, task)
+
+
+def checked_raw(raw: np.ndarray, model: Any, windows: Windows, task: Task) -> np.ndarray:
+    """Return the raw outputs that `model` gave for `windows` as float64; refuse what is no forecast."""
+    raw = np.asarray(raw, dtype=np.float64)
     if raw.shape != (len(windows), task.n_outputs) or not np.isfinite(raw).all():
         raise BarwiseError(
             f"`model` {type(model).__name__} predicted {raw.shape}, {int((~np.isfinite(raw)).sum())} of it NaN "

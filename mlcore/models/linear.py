@@ -6,10 +6,12 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, QuantileRegressor, Ridge
 
+from mlcore.explain import flat_names
 from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
 from mlcore.store.state import ModelState, task_of, task_values
 from mlcore.tasks import Task
@@ -116,3 +118,18 @@ class Linear(BaseEstimator):
             return spread_over_classes(model.predict_proba(x), model.classes_, self.task_.n_outputs)
         columns = np.stack([model.predict(x) for model in self.estimators_], axis=1)
         return np.sort(columns, axis=1) * self.unit_ if self.task_.kind == "quantiles" else columns
+
+    def explain(self, windows: Windows) -> dict[str, pd.DataFrame]:
+        """Return ``coefficients``: one row a feature (and bar back), one column an output; the windows do not matter.
+
+        Features are scaled, so sizes compare. Classes: log-odds a deviation of the feature (of two classes the second
+        against the first). Returns and quantiles: log return a deviation.
+        """
+        weights = np.concatenate([np.atleast_2d(estimator.coef_) for estimator in self.estimators_])
+        if self.task_.kind == "classes":
+            codes = self.estimators_[0].classes_
+            outputs = [self.task_.outputs[int(code)] for code in (codes if len(codes) > 2 else codes[1:])]
+        else:
+            outputs = list(self.task_.outputs)
+            weights = weights * (self.unit_ if self.task_.kind == "quantiles" else 1.0)
+        return {"coefficients": pd.DataFrame(weights.T, flat_names(self, self.n_features_in_), outputs)}

@@ -12,9 +12,11 @@ import torch
 from torch import nn
 
 from mlcore.errors import BarwiseError
+from mlcore.explain import feature_names
 from mlcore.features.recipes import Recipe
 from mlcore.models.explain import by_bars_back, mean_over_windows
 from mlcore.models.inputs import Validation
+from mlcore.models.symbols import SYMBOL, symbol_column
 from mlcore.models.tft_blocks import GRN, GateAddNorm, InterpretableAttention, Linears, VariableSelection, lstm_cells
 from mlcore.models.torch import TorchModel
 from mlcore.store.state import ModelState
@@ -27,7 +29,6 @@ from mlcore.windows import Windows
 #   N = positions in one axis
 
 AHEAD = "calendar_ahead"
-SYMBOL = "symbol"
 
 
 @dataclass(frozen=True)
@@ -207,10 +208,10 @@ class TFTNetwork(nn.Module):
 class TFT(TorchModel):
     """Temporal Fusion Transformer over the last `lookback` bars and the clock of the next `steps`.
 
-    The table's columns by name: ``calendar_ahead_*`` are known ahead (`own_features` asks for them), ``symbol`` is the
-    static category, all others are observed. Without a clock ahead the decoder is told the number of its step and
-    nothing else; without ``symbol`` the static input is a learned constant; a symbol that was not trained on
-    counts as zeros.
+    The table's columns by name: ``calendar_ahead_*`` are known ahead (`own_features` asks for them, and `table_for`
+    makes them), ``symbol`` is the static category, all others are observed. In windows without names all are
+    observed, and the decoder is told the number of its step only. Without ``symbol`` the static input is a learned
+    constant; a symbol that was not trained on counts as zeros.
 
     The decoder takes one step per bar ahead. The network's output is its steps side by side, ``steps * width``
     values, which the head's one linear layer reads: every horizon of a task is told by all steps. In the paper each
@@ -236,6 +237,8 @@ class TFT(TorchModel):
         "deep": {"lookback": 120, "width": 160, "learning_rate": 1e-3, "dropout": 0.2},
     }
 
+    embeds_symbol = False
+
     width: int = 16
     heads: int = 4
     steps: int = 5
@@ -249,48 +252,53 @@ class TFT(TorchModel):
     def build(self, n_features: int) -> TFTNetwork:
         if self.steps < 1:
             raise BarwiseError(f"`steps` is {self.steps}; it must be at least 1.")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and not any(name.startswith(AHEAD) for name in names):
+            raise BarwiseError(
+                f"`features` hold no {AHEAD!r}, the clock of the bars ahead: make the table with "
+                "mlcore.features.table_for(model, bars)."
+            )
         layout, _ = layout_of(self._names(n_features), self.steps, getattr(self, "n_symbols_", 1))
-        if not layout.observed and not layout.known:
-            raise BarwiseError("`features` hold the symbol only: a TFT needs at least one other column.")
         return TFTNetwork(layout, self.width, self.heads, self.lookback, self.steps, self.dropout)
 
     def _names(self, n_features: int) -> list[str]:
-        names = list(getattr(self, "feature_names_in_", None) or (f"feature_{i}" for i in range(n_features)))
+        names = feature_names(self, n_features)
         if len(names) != n_features:
             raise BarwiseError(f"`feature_names_in_` holds {len(names)} names for {n_features} features.")
         return names
 
     def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:
         """Fit on `windows` and labels `y` ``(N,)``; see `TorchModel.fit`. Symbols' codes are read from the rows."""
-        names = self._names(windows.shape[2])
-        codes = windows.last[:, names.index(SYMBOL)] if SYMBOL in names else np.zeros(1)
-        self.n_symbols_ = int(np.nanmax(codes, initial=0)) + 1
+        column = symbol_column(self)
+        self.n_symbols_ = 1 if column is None else 1 + int(windows.last[:, column].max(initial=0))
         return super().fit(windows, y, task=task, validation=validation)
 
     def get_state(self) -> ModelState:
         """As `TorchModel.get_state`, with the names of the columns and the number of symbols."""
         state = super().get_state()
-        mine = {"columns": self._names(self.n_features_in_), "symbols": self.n_symbols_}
+        mine = {"columns": getattr(self, "feature_names_in_", None), "n_symbols": self.n_symbols_}
         return ModelState(state.arrays, values={**state.values, **mine})
 
     def set_state(self, state: ModelState) -> Self:
         """Become the model that `state` was taken of."""
-        self.feature_names_in_, self.n_symbols_ = tuple(state.values["columns"]), state.values["symbols"]
+        self.n_symbols_ = state.values["n_symbols"]
+        if (columns := state.values["columns"]) is not None:
+            self.feature_names_in_ = tuple(columns)
         return super().set_state(state)
 
     def explain(self, windows: Windows) -> dict[str, pd.DataFrame]:
         """Return what the forecasts of `windows` looked at, as means over windows.
 
         attention : one row per bar back (0 the newest bar, -1 the first step ahead), columns ``mean`` and one per
-        head; a column's sum is 1. variable_weights : one row per variable, column ``past`` (over the lookback) and
-        ``ahead`` (known variables, over the steps; else NaN); a column's sum is 1.
+        head; a column's sum is 1. variable_weights : one row per variable, columns ``past`` (over the lookback) and
+        ``ahead`` (over the steps; 0 for what is not known ahead); a column's sum is 1, or 0 without a clock ahead.
         """
         told = mean_over_windows(self, windows, TFT._looks)
         layout, names = layout_of(self._names(self.n_features_in_), self.steps)
-        known = names[len(layout.observed) :]
-        ahead = pd.Series(told["ahead"] if known else [], index=list(known), dtype=np.float64)
-        past = pd.Series(told["past"], index=list(names))
-        variables = pd.DataFrame({"past": past, "ahead": ahead.reindex(names)})
+        ahead = np.zeros(len(names))
+        if layout.known:
+            ahead[len(layout.observed) :] = told["ahead"]
+        variables = pd.DataFrame({"past": told["past"], "ahead": ahead}, index=list(names))
         return {"attention": by_bars_back(told["attention"], newest=-self.steps), "variable_weights": variables}
 
     @staticmethod

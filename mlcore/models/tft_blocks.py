@@ -125,7 +125,7 @@ class InterpretableAttention(nn.Module):
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width // heads, bias=False)
         self.out = nn.Linear(width // heads, width, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def split(self, x_NQD: torch.Tensor) -> torch.Tensor:
         """Return ``(N, A, Q, E)`` of ``(N, Q, D)``."""
@@ -137,7 +137,7 @@ class InterpretableAttention(nn.Module):
         """Return ``(N, Q, D)`` and the weights ``(N, A, Q, K)``; a key marked in `unseen_QK` has weight 0."""
         product_NAQK = q_NAQE @ k_NAKE.transpose(-1, -2) * q_NAQE.shape[-1] ** -0.5
         weights_NAQK = product_NAQK.masked_fill(unseen_QK, -torch.inf).softmax(dim=-1)
-        mean_NQK = self.dropout(weights_NAQK).mean(dim=-3)
+        mean_NQK = F.dropout(weights_NAQK, self.dropout, self.training).mean(dim=-3)
         return self.out(mean_NQK @ v_NKE), weights_NAQK
 
     def forward(

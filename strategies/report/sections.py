@@ -69,9 +69,10 @@ def _result(study: Study) -> str:
     rows = [[METRIC_WORDS[key][0], *_metric_cells(columns.values(), key)] for key in METRICS]
     days, luck = numbers.luck_of(study)
     cost = (
-        f"This report tried 1 configuration and shows it whatever came out. Over {days} day{'s' * (days != 1)}, 95 of "
-        f"100 rules without any skill have a Sharpe ratio within ±{luck:.2f} before costs: a number inside that band "
-        "says little. Whoever tries more configurations and keeps the best must raise the bar with their number."
+        f"This report tried 1 configuration and shows it whatever came out. Over {days} day{'s' * (days != 1)} with a "
+        f"bar, 95 of 100 rules without any skill have a Sharpe ratio within ±{luck:.2f} before costs: a number inside "
+        "that band says little. Whoever tries more configurations and keeps the best must raise the bar with their "
+        "number."
     )
     noted: dict[str, list[str]] = {}
     for name, result in columns.items():

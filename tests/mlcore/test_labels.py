@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcore.errors import BarwiseError
-from mlcore.labels import direction, five_class, forward_return
+from mlcore.labels import direction, down_move, five_class, forward_return, up_move
 from mlcore.plugins import LABELS
+from tests.conftest import random_bars
 
 OPEN = [100.0, 101.0, 104.0, 103.0, 100.0, 98.0, 105.0, 107.0]
 CLOSE = [101.0, 103.0, 105.0, 102.0, 99.0, 100.0, 106.0, 108.0]
@@ -46,6 +47,27 @@ def test_direction_has_three_classes_and_two_at_threshold_zero():
     np.testing.assert_array_equal(two.values[:5], [1, 0, 0, 1, 1])
     assert two.task.outputs == ("p_down", "p_up")
     assert two.task.scores == (-1, 1)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.002, 0.01]))
+@settings(max_examples=20)
+def test_a_move_is_up_down_or_none_as_direction_says(seed, threshold):
+    bars = random_bars(60, seed=seed)
+    three, up, down = (label(bars, 3, threshold) for label in (direction, up_move, down_move))
+    np.testing.assert_array_equal(up.values, np.where(np.isnan(three.values), np.nan, three.values == 2))
+    np.testing.assert_array_equal(down.values, np.where(np.isnan(three.values), np.nan, three.values == 0))
+    assert (up.span, down.span) == (three.span, three.span)
+    np.testing.assert_array_equal(down.returns, three.returns)
+
+
+def test_a_move_speaks_for_one_side_only():
+    assert up_move(hand_bars(), 2).task.scores == (0.0, 1.0)
+    assert down_move(hand_bars(), 2).task.scores == (0.0, -1.0)
+    assert down_move(hand_bars(), 2).task.outputs == ("p_not", "p_down")
+    assert up_move(hand_bars(), 2, 0.01).recipe == "up_move(horizon=2, edges=(0.01,), entry='next_open')"
+    for label in (up_move, down_move):
+        with pytest.raises(BarwiseError, match="above 0"):
+            label(hand_bars(), 2, 0.0)
 
 
 def test_five_classes():

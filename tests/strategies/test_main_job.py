@@ -24,7 +24,7 @@ from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies import main_job
 from strategies.backtest import backtest
 from strategies.config import StudyConfig
-from strategies.output import plain
+from strategies.output import plain, result_json
 from strategies.policy import target_weights
 from tests.conftest import random_bars
 from tests.strategies.studies import fake_forecasts, fake_result
@@ -32,7 +32,7 @@ from tests.strategies.studies import fake_forecasts, fake_result
 BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
-    "model": "linear", "preset": None, "set": None, "lookback": None,
+    "model": "linear", "preset": None, "set": None, "lookback": None, "confidence": None,
     "label": "direction", "horizon": 5, "threshold": 0.002,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
     "repair": "", "stamped": "open", "symbol": None, "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
@@ -41,7 +41,7 @@ DEFAULTS = {
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17,
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17, "confidence": "entropy",
     "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
     "stamped": "close", "symbol": "ETHUSDT", "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
@@ -102,7 +102,8 @@ class Job:
         progress(1, 4, 0.5)
         number = len(self.runs)
         forecasts = fake_forecasts(BARS.iloc[FIRST:], n_folds=2, seed=number)
-        self.runs.append(WalkForwardRun(forecasts, [{"fold": number}], (f"note of run {number}",)))
+        told = {"importance": pd.DataFrame({"gain": [0.7, 0.3]}, [f"feature of run {number}", "rsi"])}
+        self.runs.append(WalkForwardRun(forecasts, [{"fold": number}], (f"note of run {number}",), told))
         return self.runs[-1]
 
     def _trade(self, bars: pd.DataFrame, weights: pd.Series, engine: str = "both", **_: Any) -> Any:
@@ -134,7 +135,7 @@ def test_every_setting_arrives_where_it_belongs(job):
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
         "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
-        "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
+        "confidence": walked["confidence"], "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
         "entry": policy.entry, "exit": policy.exit, "min_hold": policy.min_hold, "band": policy.band,
         "side": policy.side, "min_confidence": policy.min_confidence,
         "sizer": weighed["sizer"], "sizer_params": weighed["sizer_params"],
@@ -160,7 +161,7 @@ def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     own = {"model", "shuffle_labels", "progress", "label", "features", "bars"}
     kept = [{name: call[name] for name in set(call) - own} for call in made.calls["walk_forward"]]
     folds = WalkForward("45D", "9D", expanding=True, latency=2)
-    assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23}] * 3
+    assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23, "confidence": "entropy"}] * 3
     for call in made.calls["walk_forward"]:
         assert call["bars"] is BARS
         assert call["label"] is made.calls["walk_forward"][0]["label"]
@@ -205,6 +206,8 @@ def test_the_model_s_forecasts_go_into_its_backtest_and_out_of_the_study(job):
     assert made.calls["backtest"][0]["forecasts"] is forecasts
     assert study.forecasts is forecasts
     assert study.folds == [{"fold": 0}]
+    assert study.explanation is made.runs[0].explanation
+    assert result_json(study)["explanation"] == {"importance": {"row": ["feature of run 0", "rsi"], "gain": [0.7, 0.3]}}
     assert study.bars.equals(BARS.iloc[FIRST:])
     assert study.data == main_job.describe(BARS)
 
@@ -228,6 +231,16 @@ def test_rivals_trade_in_one_engine_and_the_model_in_those_asked_for(job, engine
     assert study.reconciliation == ({"agrees": True} if engine == "both" else None)
 
 
+def test_a_rival_that_cannot_speak_by_the_rule_speaks_by_the_labels_own_and_the_model_is_refused(job):
+    made = job(**OTHERS | {"confidence": "monte_carlo_dropout"})
+    with pytest.raises(BarwiseError, match="`confidence` is 'monte_carlo_dropout', which needs a network"):
+        made.run()
+    network = SimpleNamespace(predict_passes=None, dropout=0.1)
+    protocol = main_job._Protocol(made.config, BARS, None, direction(BARS), None)
+    assert protocol.confidence(network) == "monte_carlo_dropout"
+    assert protocol.confidence(Linear()) is None
+
+
 @pytest.mark.parametrize(("text", "wanted"), [("", ()), ("sort", ("sort",)), (" sort ,, fill ", ("sort", "fill"))])
 def test_repairs_are_parted_at_commas(job, text, wanted):
     made = job(repair=text)
@@ -244,18 +257,28 @@ def test_progress_is_told_under_the_name_of_what_is_walked(job):
 def test_warnings_of_ours_become_notes_once_and_come_first_and_others_stay_warnings(job, monkeypatch):
     made = job(**OTHERS)
 
-    def features(bars: pd.DataFrame) -> pd.DataFrame:
+    def features(model: Any, bars: pd.DataFrame) -> pd.DataFrame:
         for _ in range(2):
             warnings.warn("three bars are odd", BarwiseWarning, stacklevel=2)
         warnings.warn("not ours", UserWarning, stacklevel=2)
         return bars
 
-    monkeypatch.setattr(main_job, "feature_table", features)
+    monkeypatch.setattr(main_job, "table_for", features)
     with pytest.warns(UserWarning, match="not ours"):
         study = made.run()
     assert study.notes[:2] == ("three bars are odd", "note of run 0")
     assert study.notes.count("three bars are odd") == 1
     assert "not ours" not in study.notes
+
+
+def test_the_table_is_made_for_the_model_and_its_rivals_read_it_too(job, monkeypatch):
+    made, asked, table = job(**OTHERS), [], object()
+    monkeypatch.setattr(main_job, "table_for", lambda *args: asked.append(args) or table)
+    made.run()
+    ((model, bars),) = asked
+    assert bars is BARS
+    assert model is made.calls["walk_forward"][0]["model"]
+    assert all(call["features"] is table for call in made.calls["walk_forward"])
 
 
 @pytest.mark.parametrize(("paid", "said"), [((800.0, 450.0), True), ((800.0, 449.0), False), ((None, None), False)])

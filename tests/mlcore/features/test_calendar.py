@@ -41,13 +41,13 @@ def test_the_clock_ahead_is_the_clock_of_the_bars_that_come():
     bars = pd.DataFrame(index=hourly(80))
     made = calendar_ahead(bars, steps=3)
     assert made.shape == (80, 16)
-    assert made.iloc[0].isna().all()
-    assert made.iloc[1:].notna().all().all()
+    assert made.iloc[:11].isna().all().all()  # 11 steps tell the interval
+    assert made.iloc[11:].notna().all().all()
     for name, clock in (("day", time_of_day(bars)), ("week", day_of_week(bars))):
         for part in ("sine", "cosine"):
             for ahead in range(4):
-                here = made[f"{name}_{part}_{ahead}"].to_numpy()[1 : 80 - ahead]
-                np.testing.assert_array_equal(here, clock[part].to_numpy()[1 + ahead :])
+                here = made[f"{name}_{part}_{ahead}"].to_numpy()[11 : 80 - ahead]
+                np.testing.assert_array_equal(here, clock[part].to_numpy()[11 + ahead :])
 
 
 def test_the_clock_ahead_counts_intervals_of_the_past_and_knows_no_gap_or_change_early():
@@ -63,9 +63,8 @@ def test_the_clock_ahead_counts_intervals_of_the_past_and_knows_no_gap_or_change
     after_change = calendar_ahead(pd.DataFrame(index=slower), steps=2)
     expected = time_of_day(pd.DataFrame(index=slower + pd.Timedelta("4h")))
     believed = np.flatnonzero(after_change["day_sine_1"].to_numpy() == expected["sine"].to_numpy())
-    assert 40 in believed
-    assert set(range(40, 60)) <= set(believed)  # 11 of the newest 21 steps are the new one in row 40
-    assert 35 not in believed
+    assert set(range(35, 60)) <= set(believed)  # 6 of the newest 11 steps are the new one in row 35
+    assert not {31, 32, 33, 34} & set(believed)
 
 
 def test_no_bars_ahead_is_the_clock_of_the_bar_and_fewer_are_refused():

@@ -52,7 +52,7 @@ def test_the_newest_bar_is_the_last_row_and_steps_ahead_count_below_it():
     shares = np.array([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]])
     told = by_bars_back(shares)
     assert list(told.index) == [2, 1, 0]
-    assert told.index.name == "bars_back"
+    assert told.index.name == "bars back"
     np.testing.assert_allclose(told["mean"], [0.3, 0.5, 0.2])
     np.testing.assert_array_equal(told[["head_1", "head_2"]].to_numpy(), shares.T)
     assert list(by_bars_back(shares, newest=-1).index) == [1, 0, -1]

@@ -19,7 +19,7 @@ def market(seed=0):
 
 def fitted(task, y, table, **options):
     train, held_out = Windows(table, np.arange(K)), Windows(table, np.arange(K, N))
-    return LightGBM(**options).fit(train, y[:K], task=task, validation=(held_out, y[K:]))
+    return LightGBM(lookback=1, **options).fit(train, y[:K], task=task, validation=(held_out, y[K:]))
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-4])
@@ -49,7 +49,7 @@ def test_boosting_stops_early_and_keeps_the_best_round():
 
 def test_without_validation_all_rounds_are_made():
     table, y = market()
-    model = LightGBM(n_estimators=7).fit(Windows(table, np.arange(K)), y[:K], task=NUMBER)
+    model = LightGBM(lookback=1, n_estimators=7).fit(Windows(table, np.arange(K)), y[:K], task=NUMBER)
     assert model.best_epoch_ == (7,)
 
 
@@ -84,3 +84,22 @@ def test_another_seed_grows_other_trees():
     rows = Windows(table, np.arange(K, N))
     one, other = (fitted(NUMBER, y, table, seed=seed, n_estimators=9).predict(rows) for seed in (0, 1))
     assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("task", [CLASSES, NUMBER, QUANTILES], ids=lambda task: task.kind)
+def test_importance_is_the_share_of_the_gain_and_finds_the_feature_that_matters(task):
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((1500, 3)).astype(np.float32)
+    z = table[:, 2] + 0.3 * rng.standard_normal(1500)
+    y = np.digitize(z, [-0.5, 0.5]).astype(float) if task is CLASSES else z
+    model = LightGBM(lookback=2, n_estimators=20).fit(Windows(table, np.arange(1, 1500), 2), y[1:], task=task)
+    told = model.explain(Windows(table, np.arange(1, 5), 2))["importance"]
+    assert list(told) == (list(task.outputs) if task is QUANTILES else ["gain"])
+    np.testing.assert_allclose(told.sum(), 1.0)
+    assert (told.idxmax() == "feature 2").all() and (told.max() > 0.8).all()
+
+
+def test_no_tree_has_no_importance():
+    table = np.ones((100, 2), dtype=np.float32)
+    model = LightGBM(n_estimators=3).fit(Windows(table, np.arange(100)), np.arange(100.0), task=NUMBER)
+    assert (model.explain(Windows(table, np.arange(3)))["importance"] == 0).all(axis=None)

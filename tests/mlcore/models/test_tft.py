@@ -5,8 +5,11 @@ import torch
 
 from mlcore.errors import BarwiseError
 from mlcore.features import table_for
+from mlcore.folds import WalkForward
+from mlcore.labels import direction
 from mlcore.models import make_model
 from mlcore.models.tft import TFT, Layout, TFTNetwork, layout_of
+from mlcore.panel import walk_forward_panel
 from mlcore.tasks import Task
 from mlcore.training import seeded
 from mlcore.windows import Windows
@@ -115,6 +118,36 @@ def test_the_symbol_is_an_input_and_an_unknown_one_counts_as_zeros():
     torch.testing.assert_close(net(x), out[2], rtol=0, atol=0)
 
 
+def test_what_only_the_symbol_tells_is_learnt():
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((1200, 3)).astype(np.float32)
+    values[:600, 2], values[600:, 2] = 0, 1
+    rows = np.r_[10:600, 610:1200]
+    y = np.where(rows < 600, -0.01, 0.01) + 0.003 * rng.standard_normal(len(rows))
+    model = TFT(lookback=8, width=8, heads=2, steps=1, epochs=4, learning_rate=1e-2)
+    model.feature_names_in_ = ("calendar_ahead_day_sine_0", "calendar_ahead_day_sine_1", "symbol")
+    model.fit(Windows(values, rows, 8), y, task=NUMBER)
+    said = model.predict(Windows(values, rows, 8))[:, 0]
+    assert said[rows < 600].mean() < -0.008
+    assert said[rows > 600].mean() > 0.008
+    values[:, 2] = -1  # the walk-forward's code of a symbol that was not trained on
+    assert abs(model.predict(Windows(values, rows, 8)).mean()) < 0.008
+
+
+def test_a_pool_of_symbols_is_forecast_by_one_model():
+    panel = {"one": random_bars(300, seed=1), "two": random_bars(300, seed=2)}
+    run = walk_forward_panel(
+        panel,
+        TFT(lookback=6, width=8, heads=2, steps=2, epochs=1),
+        label=lambda bars: direction(bars, horizon=2, threshold=0.0),
+        folds=WalkForward(train=150, test=60),
+        features=("log_return", "high_low_range"),
+    )
+    assert all(forecasts["signal"].notna().any() for forecasts in run.forecasts.values())
+    clock = [f"calendar_ahead_steps2_{name}" for name in ("day_sine", "day_cosine", "week_sine", "week_cosine")]
+    assert list(run.explanation["variable_weights"].index) == ["log_return", "high_low_range", *clock]
+
+
 def test_without_a_clock_the_decoder_knows_the_number_of_its_step():
     net = network(Layout(observed=tuple(range(8))))
     steps, _ = net.outlook(bars(6))
@@ -181,7 +214,7 @@ def test_explain_tells_what_the_forecasts_looked_at():
     assert (attention > 0).all().all()
     assert list(variables.index)[:3] == ["log_return", "rsi", "calendar_ahead_steps2_day_sine"]
     np.testing.assert_allclose(variables.sum(), 1, atol=1e-6)
-    assert variables["ahead"].isna().tolist() == [True, True, False, False, False, False]
+    assert (variables["ahead"] > 0).tolist() == [False, False, True, True, True, True]
     parts = [model.explain(Windows(values, np.arange(*part), 8))["attention"] for part in ((100, 250), (250, 300))]
     pd.testing.assert_frame_equal(0.75 * parts[0] + 0.25 * parts[1], attention)
 
@@ -204,7 +237,7 @@ def test_the_variable_that_tells_is_found():
     model.fit(Windows(values, rows[:2500], 10), y[:2500], task=NUMBER)
     held_out = Windows(values, rows[2500:], 10)
     assert np.corrcoef(model.predict(held_out)[:, 0], y[2500:])[0, 1] > 0.5
-    assert model.explain(held_out)["variable_weights"]["past"].idxmax() == "feature_0"
+    assert model.explain(held_out)["variable_weights"]["past"].idxmax() == "feature 0"
 
 
 @pytest.mark.parametrize(
@@ -216,11 +249,12 @@ def test_what_cannot_be_built_is_refused(options, said):
         TFT(**options).build(3)
 
 
-def test_a_table_of_nothing_but_symbols_or_of_other_width_is_refused():
+def test_a_table_without_a_clock_ahead_or_of_other_width_is_refused():
     model = TFT()
     model.feature_names_in_ = ("symbol",)
-    with pytest.raises(BarwiseError, match="at least one other column"):
+    with pytest.raises(BarwiseError, match="no 'calendar_ahead'.*table_for"):
         model.build(1)
+    model.feature_names_in_ = ("calendar_ahead_day_sine_0",)
     with pytest.raises(BarwiseError, match="1 names for 3 features"):
         model.build(3)
 
