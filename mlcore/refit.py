@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mlcore.confidence import ask
+from mlcore.confidence import ask, centre
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
@@ -42,7 +42,7 @@ class Shared:
     task: Task
     table: np.ndarray  # (N, F)
     columns: tuple[str, ...]
-    values: np.ndarray  # (N,) labels
+    values: np.ndarray  # (N,) labels, or (N, H) of several horizons
     ends: np.ndarray  # (N,) moments, as `layout.moments`
     tradable: np.ndarray  # (N,) bool: the window is whole
     validation: float
@@ -125,8 +125,9 @@ def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict
     windows, judge = inputs.windows(train, held_out)
     model = _fresh(shared, fold.number).fit(windows, y_train, task=shared.task, validation=(judge, y_held_out))
     if shared.task.kind != "classes":
-        center = _center(shared.task)
-        outcome.scale = ReturnScale.of(checked_predict(model, judge, shared.task)[:, center], y_held_out)
+        told, came = checked_predict(model, judge, shared.task), y_held_out.reshape(len(y_held_out), -1)[:, 0]
+        lead = shared.task.lead
+        outcome.scale = ReturnScale.of(centre(told[:, : lead.n_outputs], lead), came)  # the lead's, as the signal is
     asked = fold.test[shared.tradable[fold.test]]
     ready = inputs.those_scaled(asked)
     outcome.left_out = tuple(np.setdiff1d(layout.symbol_of(asked), layout.symbol_of(ready)).tolist())
@@ -223,7 +224,3 @@ def _fresh(shared: Shared, number: int) -> Any:
 
 def _fold_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)  # 31 bits: what LightGBM takes
-
-
-def _center(task: Task) -> int:
-    return int(np.argmin(np.abs(np.asarray(task.quantiles) - 0.5))) if task.kind == "quantiles" else 0

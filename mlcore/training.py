@@ -104,7 +104,7 @@ class Rows:
         table = np.ascontiguousarray(windows.table[first : rows[-1] + 1], dtype=np.float32)
         self.table = torch.from_numpy(table).to(device)
         target = head.target(np.asarray(y)[order])
-        self.target = torch.zeros(len(table), dtype=target.dtype)
+        self.target = torch.zeros((len(table), *target.shape[1:]), dtype=target.dtype)  # (N,) or (N, H)
         self.target[rows - first] = target
         self.wanted = np.zeros(len(table), dtype=np.float32)
         self.wanted[rows - first] = 1
@@ -112,7 +112,7 @@ class Rows:
         self.n = len(rows)
 
     def batch(self, blocks: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return ``(T, B, F)`` bars, ``(S * B,)`` targets and ``(S * B,)`` weights (0 where nothing is learned)."""
+        """Return ``(T, B, F)`` bars, ``(S * B, ...)`` targets and ``(S * B,)`` weights (0: nothing is learned)."""
         bars = self.stretches.bars(blocks)
         rows = bars[self.stretches.history :]
         weight = self.wanted[rows] * self.stretches.counting(blocks)
@@ -121,7 +121,7 @@ class Rows:
         x_TBF = self.table.index_select(0, index.view(-1)).view(*bars.shape, -1)
         return (
             x_TBF,
-            self.target[index[self.stretches.history :]].view(-1),
+            self.target[index[self.stretches.history :]].flatten(0, 1),
             torch.from_numpy(weight).view(-1).to(device),
         )
 

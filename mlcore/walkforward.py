@@ -81,7 +81,8 @@ def walk_forward(
     ----------
     bars : checked bars, N rows; only their index is read here.
     model : a model (cloned, never fitted itself) or its name in `MODELS`.
-    label : values and ends of all N rows.
+    label : values and ends of all N rows. Of several horizons, the lead's make signal and confidence, and the longest
+        sets the purge.
     features : ``(N, F)`` table on the index of `bars`; ``features.attrs["memory"]`` past bars go into a value.
         Without that entry (`pd.concat` and `join` lose it) the longest warm-up of a column, its NaN rows on top, is
         taken: never less than `feature_table` would say, more where a recursive feature warms up longer.
@@ -109,6 +110,8 @@ def walk_forward(
         raise BarwiseError(f"`stride` is {stride!r}; it is a count of rows, 1 or more.")
     model = MODELS[model]() if isinstance(model, str) else model
     check_confidence(confidence, label.task, model)
+    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
+        model.check_task(label.task)
     name = None if store is None else check_store(store, model)
     member = Member(bars, features, label)
     one = stack({"": member}, model.lookback, max_gap)

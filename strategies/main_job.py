@@ -49,6 +49,8 @@ LIBRARIES = [
 
 
 Engine = Literal["both", "backtrader", "vectorbt"]
+LABEL_FLAGS = {name: name for name in ("horizon", "threshold", "edges", "quantiles")} | {"entry": "label_entry"}
+MODEL_FLAGS = ("lookback", "loss", "loss_params", "class_weights")  # parameters of models with flags of their own
 COSTLY = 0.25  # a share of the starting cash: costs above it are worth a word
 
 
@@ -188,20 +190,30 @@ def _repairs(text: str) -> tuple[str, ...]:
 
 
 def make_label(bars: pd.DataFrame, config: StudyConfig) -> Label:
-    """Build the config's label; only the parameters the label knows are passed."""
+    """Build the config's label; a setting that the label does not know is refused, unless it is the default."""
     function = LABELS[config.label]
-    wanted = {"horizon": config.horizon, "threshold": config.threshold, "entry": config.label_entry}
-    return function(bars, **_known(function, wanted))
+    given = {name: getattr(config, flag) for name, flag in LABEL_FLAGS.items()}
+    known = _known(function, given)
+    for name, flag in LABEL_FLAGS.items():
+        if name not in known and given[name] != StudyConfig.__dataclass_fields__[flag].default:
+            raise BarwiseError(f"`{flag}` is {given[name]!r}, and the label {config.label!r} has none: leave it out.")
+    return function(bars, **{name: value for name, value in known.items() if value is not None})
 
 
 def make_model(name: str, config: StudyConfig) -> Any:
-    """Build a model by name, of the config's preset and parameters; `lookback` and `seed` are the config's flags."""
+    """Build a model by name, of the config's preset, flags and parameters; a flag that it does not know is refused."""
     given = config.set or {}
-    flags = {"seed": config.seed} | ({} if config.lookback is None else {"lookback": config.lookback})
-    for flag in ("lookback", "seed"):
+    flags = {flag: getattr(config, flag) for flag in MODEL_FLAGS if getattr(config, flag) is not None}
+    for flag in ("seed", *MODEL_FLAGS):
         if flag in given:
-            raise BarwiseError(f"`set` holds `{flag}`, which has a flag of its own: say `--{flag} {given[flag]}`.")
-    known = flags if "." in name else _known(MODELS[name], flags)  # a model by import path has both
+            raise BarwiseError(
+                f"`set` holds `{flag}`, which has a flag of its own: say `--{flag.replace('_', '-')} {given[flag]}`."
+            )
+    # a model by import path has both
+    known = _known(models.by_path.face_of(name) if "." in name else MODELS[name], flags | {"seed": config.seed})
+    for flag, value in flags.items():
+        if flag not in known:
+            raise BarwiseError(f"`{flag}` is {value!r}, and the model {name!r} has none: leave it out.")
     return models.make_model(name, config.preset, **known, **given)
 
 

@@ -14,7 +14,8 @@ from torch import nn
 from mlcore.dropout import thinned
 from mlcore.errors import BarwiseError
 from mlcore.heads import Head, head_of, head_values, make_head
-from mlcore.models.inputs import Validation, check_fit, check_windows
+from mlcore.losses import Loss, choose_loss
+from mlcore.models.inputs import Validation, check_fit, check_windows, label_shape
 from mlcore.models.symbols import SymbolEmbedding, embedding_of
 from mlcore.precision import choose_precision
 from mlcore.schedules import check_schedule
@@ -51,6 +52,9 @@ class TorchModel(BaseEstimator, ABC):
         cosines, each twice as long), "plateau" (halved where the validation loss gets no better) or "constant".
     clip : length that the gradient of a step is cut down to.
     precision : "full", or "mixed" (float16 where that is safe, on CUDA only) for training.
+    loss : one of `mlcore.losses.LOSSES` that fits the label; None: the label's own.
+    loss_params : its numbers, as ``{"gamma": 1.0}``; None: its defaults.
+    class_weights : None, "balanced" (from the training rows), or one number a class. Forecasts stay probabilities.
     seed : of weights, order of batches and dropout. The same seed gives the same bits.
     threads : torch threads inside fit and predict; None leaves them alone, and bits may then depend on the machine.
     device : "cpu", "cuda", or "auto" for cuda where there is one.
@@ -80,6 +84,9 @@ class TorchModel(BaseEstimator, ABC):
     schedule: str = "one_cycle"
     clip: float = 1.0
     precision: str = "full"
+    loss: str | None = None
+    loss_params: dict[str, float] | None = None
+    class_weights: str | tuple[float, ...] | None = None
     seed: int = 0
     threads: int | None = 1
     device: str = "auto"
@@ -124,13 +131,17 @@ class TorchModel(BaseEstimator, ABC):
             **more,
         )
 
+    def check_task(self, task: Task) -> Loss:
+        """Return the loss that `task` is trained by; refuse one that does not fit it."""
+        return choose_loss(task, self.loss, self.loss_params, self.class_weights)
+
     def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:
-        """Fit on `windows` and labels `y` ``(N,)``; with `validation` stop early and keep the best epoch.
+        """Fit on `windows` and labels `y`, ``(N,)`` or ``(N, H)``; with `validation` stop early, keep the best epoch.
 
         Raises BarwiseError for NaN in a window or label, one class only, fewer than 32 rows, or a
         lookback that is not the model's.
         """
-        plan = self.plan()
+        plan, loss = self.plan(), self.check_task(task)
         y = check_fit(windows, y, task, lookback=self.lookback)
         check_finite(windows)
         if len(y) < FEWEST_ROWS:
@@ -138,8 +149,8 @@ class TorchModel(BaseEstimator, ABC):
                 f"`windows` hold {len(y)} rows; a network needs at least {FEWEST_ROWS}: train on more bars."
             )
         if validation is not None:
-            validation = self._checked(validation, windows.shape[2])
-        head = make_head(task, y)
+            validation = self._checked(validation, windows.shape[2], task)
+        head = make_head(task, y, loss)
         with threads(self.threads), seeded(self.seed, plan.device):
             symbols = embedding_of(self, windows) if self.embeds_symbol else None
             network = self._forecaster(windows.shape[2], head, symbols)
@@ -149,14 +160,13 @@ class TorchModel(BaseEstimator, ABC):
         self.best_epoch_ = best_epoch(self.history_)
         return self
 
-    def _checked(self, validation: Validation, n_features: int) -> Validation | None:
+    def _checked(self, validation: Validation, n_features: int, task: Task) -> Validation | None:
         windows, y = validation[0], np.asarray(validation[1], dtype=np.float64)
         check_windows(windows, lookback=self.lookback, n_features=n_features)
         check_finite(windows)
-        if y.shape != (len(windows),) or not np.isfinite(y).all():
-            raise BarwiseError(
-                f"`validation` has labels of shape {y.shape}; they must be ({len(windows)},) and finite."
-            )
+        wanted = label_shape(len(windows), task)
+        if y.shape != wanted or not np.isfinite(y).all():
+            raise BarwiseError(f"`validation` has labels of shape {y.shape}; they must be {wanted} and finite.")
         return (windows, y) if len(y) else None
 
     def get_state(self) -> ModelState:

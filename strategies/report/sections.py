@@ -187,6 +187,9 @@ def _forecasts(study: Study) -> str:
         at_k = study.forecast.get(key)
         pairs = at_k.items() if isinstance(at_k, dict) else [("k", at_k)] if at_k is not None else []
         found += [(f"precision@{k}, {words}", shown(value, "{:.1%}")) for k, value in pairs]
+    for horizon, quality in (study.forecast.get("horizons") or {}).items():  # those that do not lead
+        pairs = [(QUALITY_WORDS[key], _quality(key, value)) for key, value in quality.items()]
+        found += [(f"{words}, {horizon} bars ahead", value) for words, value in pairs]
     silent = int(study.forecasts["signal"].isna().sum())
     quiet = f"{silent:,} of {len(study.forecasts):,} bars have no forecast (their past is not whole) and are held flat."
     body = facts(found) + (said(quiet) if silent else "")
