@@ -46,6 +46,7 @@ SMALL = {  # a model with more is cut down: the laws are the same, the checks qu
     "scales": (2, 3),
     "trend_widths": (16,),
     "volatility_widths": (16,),
+    "factor": 1,
 }
 INTERVAL = pd.Timedelta("15min")  # of the market's bars
 CLOSE = 1e-4  # another batch may sum in another order: float32 rounding, in units of the outputs' deviation
