@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -41,6 +42,7 @@ class Shared:
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    interval: pd.Timedelta | None = None  # of the bars
     confidence: str | None = None  # name of the rule
 
 
@@ -129,6 +131,7 @@ def _fresh(shared: Shared, number: int) -> Any:
     if "seed" in model.get_params(deep=False):
         model.set_params(seed=_fold_seed(shared.seed, number))
     model.feature_names_in_ = shared.columns  # sklearn's name for it; `naive` finds the return by it
+    model.bar_interval_ = shared.interval  # what a clock like "1h" is measured by
     return model
 
 

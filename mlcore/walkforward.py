@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from mlcore.bars import missing_bars
+from mlcore.bars import bar_interval, missing_bars
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
 from mlcore.folds import Fold, WalkForward
@@ -108,7 +108,7 @@ def walk_forward(
     plan = folds.split(index, label.ends, whole & known)
     shared = Shared(
         model, label.task, table, tuple(map(str, features.columns)), label.values, label.ends, whole, validation,
-        shuffle_labels, seed, None if store is None else str(store), name, confidence=confidence,
+        shuffle_labels, seed, None if store is None else str(store), name, bar_interval(index), confidence,
     )  # fmt: skip
     about = {
         "memory": memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels, "confidence": confidence

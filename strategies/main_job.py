@@ -18,7 +18,7 @@ from mlcore import models
 from mlcore.bars import bars_sha256, missing_bars, read_bars
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError, BarwiseWarning
-from mlcore.features import feature_table
+from mlcore.features import table_for
 from mlcore.folds import WalkForward
 from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS, MODELS
@@ -145,8 +145,8 @@ def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
     bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
-    protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
     model = make_model(config.model, config)
+    protocol = _Protocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
     run = protocol.forecast(config.model, model)
     results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
     baselines = _baselines(protocol, model, run)

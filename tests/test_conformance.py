@@ -11,7 +11,7 @@ from sklearn.base import clone
 import strategies.sizers  # noqa: F401  (enters the sizers)
 from mlcore import checks
 from mlcore.checks.models import Case, shrink
-from mlcore.features import feature_table
+from mlcore.features import table_for
 from mlcore.folds import WalkForward
 from mlcore.labels import direction
 from mlcore.models import MODELS
@@ -76,10 +76,11 @@ def test_confidence(name, check):
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_model_in_the_chain(name):
+    model = chain_model(name)
     checks.forecasts_are_blind_to_later_bars(
-        chain_model(name),
-        checks.sample_bars(420),
-        features=lambda bars: feature_table(bars, SMALL_TABLE),
+        model,
+        checks.sample_bars(420, interval="15min"),
+        features=lambda bars: table_for(model, bars, SMALL_TABLE),
         label=functools.partial(direction, horizon=2, threshold=0.005),
         folds=FOLDS,
         cuts=(5, 300, 330, 419),

@@ -254,18 +254,28 @@ def test_progress_is_told_under_the_name_of_what_is_walked(job):
 def test_warnings_of_ours_become_notes_once_and_come_first_and_others_stay_warnings(job, monkeypatch):
     made = job(**OTHERS)
 
-    def features(bars: pd.DataFrame) -> pd.DataFrame:
+    def features(model: Any, bars: pd.DataFrame) -> pd.DataFrame:
         for _ in range(2):
             warnings.warn("three bars are odd", BarwiseWarning, stacklevel=2)
         warnings.warn("not ours", UserWarning, stacklevel=2)
         return bars
 
-    monkeypatch.setattr(main_job, "feature_table", features)
+    monkeypatch.setattr(main_job, "table_for", features)
     with pytest.warns(UserWarning, match="not ours"):
         study = made.run()
     assert study.notes[:2] == ("three bars are odd", "note of run 0")
     assert study.notes.count("three bars are odd") == 1
     assert "not ours" not in study.notes
+
+
+def test_the_table_is_made_for_the_model_and_its_rivals_read_it_too(job, monkeypatch):
+    made, asked, table = job(**OTHERS), [], object()
+    monkeypatch.setattr(main_job, "table_for", lambda *args: asked.append(args) or table)
+    made.run()
+    ((model, bars),) = asked
+    assert bars is BARS
+    assert model is made.calls["walk_forward"][0]["model"]
+    assert all(call["features"] is table for call in made.calls["walk_forward"])
 
 
 @pytest.mark.parametrize(("paid", "said"), [((800.0, 450.0), True), ((800.0, 449.0), False), ((None, None), False)])

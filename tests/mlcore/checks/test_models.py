@@ -201,3 +201,37 @@ def test_a_large_model_is_cut_down_for_the_checks():
     assert Case(Linear(lookback=3), NUMBER).model.lookback == 3
     cut = Case(LSTM(width=128, layers=2), NUMBER).model
     assert (cut.width, cut.layers, cut.lookback) == (32, 2, laws.LOOKBACK)
+
+
+class Slow(Broken):
+    """A model with all it can ask for; `seen` holds what it was told at each fit."""
+
+    own_features = ("log_return", "time_of_day")
+    clocks = ("5x", "1h")
+    seen: list = []  # noqa: RUF012 - clones share it
+
+    def fit(self, windows, y, *, task, validation=None):
+        self.seen.append((self.feature_names_in_, self.bar_interval_, windows.shape[2]))
+        return super().fit(windows, y, task=task, validation=validation)
+
+
+def test_a_model_gets_the_columns_it_asks_for_under_their_names():
+    case = Case(Slow(), NUMBER)
+    plain = ["log_return", "feature1", "feature2", "feature3"]
+    slow = [f"{clock}:{name}" for clock in ("5x", "1h") for name in plain]
+    assert list(case.columns) == [*plain, "time_of_day_sine", "time_of_day_cosine", *slow]
+    for check in laws.MODEL_CHECKS:
+        check(case)
+    assert set(Slow.seen) == {(case.columns, laws.INTERVAL, 14)}
+    np.testing.assert_array_equal(case.table[:, :4], Case(Linear(), NUMBER).table)
+
+
+@pytest.mark.parametrize(("first", "ratio"), [(6, 5), (10, 4)])
+def test_slow_columns_stand_still_until_a_longer_bar_is_whole(first, ratio):
+    table = Case(Slow(), NUMBER).table
+    changes = np.flatnonzero((np.diff(table[:, first : first + 4], axis=0) != 0).any(axis=1)) + 1
+    assert changes.tolist() == list(range(ratio - 1, laws.N, ratio))
+    row = 7 * ratio - 1  # the last bar of the seventh
+    np.testing.assert_allclose(
+        table[row, first : first + 4], table[row + 1 - ratio : row + 1, :4].mean(axis=0) * ratio**0.5, rtol=1e-4
+    )
