@@ -195,12 +195,31 @@ def make_label(bars: pd.DataFrame, config: StudyConfig) -> Label:
 
 def make_model(name: str, config: StudyConfig) -> Any:
     """Build a model by name, of the config's preset and parameters; `lookback` and `seed` are the config's flags."""
-    given = config.set or {}
+    given = dict(config.set or {})
+    if config.members is not None:
+        given["members"] = _members(name, config, given)
+    if hasattr(MODELS[name], "member_models") and config.lookback is not None:
+        raise BarwiseError(
+            "`lookback` is each member's own in an ensemble: choose a preset of the member (`lstm:light`)."
+        )
     flags = {"seed": config.seed} | ({} if config.lookback is None else {"lookback": config.lookback})
     for flag in ("lookback", "seed"):
         if flag in given:
             raise BarwiseError(f"`set` holds `{flag}`, which has a flag of its own: say `--{flag} {given[flag]}`.")
     return models.make_model(name, config.preset, **_known(MODELS[name], flags), **given)
+
+
+def _members(name: str, config: StudyConfig, given: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names after `--members`; refuse them for a model that has no members, or said twice."""
+    if "members" not in inspect.signature(MODELS[name]).parameters:
+        ensembles = [known for known in MODELS if "members" in inspect.signature(MODELS[known]).parameters]
+        raise BarwiseError(f"`members` is given and {name!r} is one model; ensembles are {', '.join(ensembles)}.")
+    if "members" in given:
+        raise BarwiseError("`set` holds `members`, which has a flag of its own: say `--members`.")
+    members = tuple(member.strip() for member in (config.members or "").split(",") if member.strip())
+    if not members:
+        raise BarwiseError(f"`members` is {config.members!r}; name at least one model: --members lstm,lightgbm.")
+    return members
 
 
 def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:

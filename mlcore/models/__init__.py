@@ -13,6 +13,11 @@ MODELS.register("tcn_attention", "mlcore.models.tcn_attention:TCNAttention")
 MODELS.register("transformer", "mlcore.models.transformer:Transformer")
 MODELS.register("lightgbm", "mlcore.models.lightgbm:LightGBM")
 MODELS.register("linear", "mlcore.models.linear:Linear")
+MODELS.register("average", "mlcore.models.average:Average")
+MODELS.register("vote", "mlcore.models.vote:Vote")
+MODELS.register("stack", "mlcore.models.stack:Stack")
+MODELS.register("regime_stack", "mlcore.models.regime_stack:RegimeStack")
+MODELS.register("meta", "mlcore.models.meta:Meta")
 MODELS.register("naive", "mlcore.models.naive:Naive")
 
 __all__ = ["MODELS", "make_model"]

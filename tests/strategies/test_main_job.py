@@ -32,7 +32,7 @@ from tests.strategies.studies import fake_forecasts, fake_result
 BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
-    "model": "linear", "preset": None, "set": None, "lookback": None, "confidence": None,
+    "model": "linear", "preset": None, "set": None, "members": None, "lookback": None, "confidence": None,
     "label": "direction", "horizon": 5, "threshold": 0.002,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
     "repair": "", "stamped": "open", "symbol": None, "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
@@ -41,8 +41,8 @@ DEFAULTS = {
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17, "confidence": "entropy",
-    "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "members": "a, b:light", "lookback": 17,
+    "confidence": "entropy", "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
     "stamped": "close", "symbol": "ETHUSDT", "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
     "sizer_params": {"size": 0.4}, "entry": 0.3, "exit": 0.1, "min_confidence": 0.2, "min_hold": 4, "band": 0.05,
@@ -81,7 +81,9 @@ class Job:
         label = self.spy("label", direction, lambda **given: direction(**given))
         monkeypatch.setattr(main_job, "LABELS", {"mine": label, "direction": label})
         rival = self.spy(
-            "model", lambda lookback=9, width=1, depth=1, seed=0: None, lambda **given: SimpleNamespace(**given)
+            "model",
+            lambda lookback=9, width=1, depth=1, seed=0, members=(): None,
+            lambda **given: SimpleNamespace(**given),
         )
         rival.presets = {"big": {"width": 99, "depth": 2}}
         only(monkeypatch, {"rival": rival, "linear": Linear})
@@ -132,6 +134,7 @@ def test_every_setting_arrives_where_it_belongs(job):
         "bars": read["path"], "repair": ", ".join(read["repair"]), "stamped": read["stamped"], "symbol": read["symbol"],
         "horizon": label["horizon"], "threshold": label["threshold"], "label_entry": label["entry"],
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
+        "members": ", ".join(model["members"]),
         "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
         "confidence": walked["confidence"], "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
@@ -311,6 +314,28 @@ def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
     only(monkeypatch, {"plain": lambda: "made", "seeded": lambda lookback=9, seed=0: (lookback, seed)})
     assert main_job.make_model("plain", config) == "made"
     assert main_job.make_model("seeded", config) == (9, 3)  # without a `lookback` the model keeps its own
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "said"),
+    [
+        ("linear", {"members": "lstm,tcn"}, "'linear' is one model; ensembles are .*average.*meta"),
+        ("stack", {"members": "a", "set": {"members": "b"}}, "`set` holds `members`"),
+        ("stack", {"members": " , "}, "name at least one model"),
+        ("stack", {"lookback": 30}, "`lookback` is each member's own"),
+        ("stack", {"members": "lstm,tcn", "lookback": 30}, "`lookback` is each member's own"),
+    ],
+)
+def test_members_are_for_ensembles(model, settings, said):
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_model(model, StudyConfig(bars="b", out="o", model=model, **settings))
+
+
+def test_an_ensemble_is_made_of_the_members_named():
+    config = StudyConfig(bars="b", out="o", model="stack", members="linear, tcn:light", set={"shrinkage": 2.0}, seed=4)
+    made = main_job.make_model("stack", config)
+    assert (made.members, made.shrinkage, made.seed) == (("linear", "tcn:light"), 2.0, 4)
+    assert [type(member).__name__ for member in made.member_models()] == ["Linear", "TCN"]
 
 
 def test_gaps_are_places_and_not_bars():
