@@ -95,6 +95,8 @@ class Ensemble(BaseEstimator, ABC):
         """Fit the members on `windows`, the combiner on `validation`."""
         y = check_fit(windows, y, task, lookback=self.lookback)
         check_finite(windows)
+        self.combiner_ = self.make_combiner()
+        self.market(windows.take(slice(0, 1)))  # what cannot be is refused before members are fitted for an hour
         self.task_, self.n_features_in_, self.members_ = task, windows.shape[2], self._new_members()
         self.scaler_ = None
         if not self.scaled and any(map(_wants_scaled, self.members_)):
@@ -136,7 +138,6 @@ class Ensemble(BaseEstimator, ABC):
         return Windows(table, windows.rows, member.lookback)
 
     def _fit_combiner(self, windows: Windows, validation: Validation | None) -> None:
-        self.combiner_ = self.make_combiner()
         if validation is None:
             self.spreads_ = self._spreads(self._say(windows))
             if self.combiner_.learns:
