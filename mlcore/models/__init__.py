@@ -21,6 +21,11 @@ MODELS.register("lightgbm", "mlcore.models.lightgbm:LightGBM")
 MODELS.register("xgboost", "mlcore.models.xgboost:XGBoost")
 MODELS.register("hybrid", "mlcore.models.hybrid:Hybrid")
 MODELS.register("linear", "mlcore.models.linear:Linear")
+MODELS.register("average", "mlcore.models.average:Average")
+MODELS.register("vote", "mlcore.models.vote:Vote")
+MODELS.register("stack", "mlcore.models.stack:Stack")
+MODELS.register("regime_stack", "mlcore.models.regime_stack:RegimeStack")
+MODELS.register("meta", "mlcore.models.meta:Meta")
 MODELS.register("naive", "mlcore.models.naive:Naive")
 
 __all__ = ["MODELS", "make_model"]
