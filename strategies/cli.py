@@ -27,10 +27,10 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     parser = ArgumentParser(description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML or JSON file with any of these flags; flags win")
     hints = typing.get_type_hints(config_type)
-    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+    for field in _flags(config_type):
         _add_flag(parser, field, hints[field.name])
     argv = _config_first(list(sys.argv[1:] if argv is None else argv))
-    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+    for field in _flags(config_type):
         if dict in (typing.get_origin(hint) for hint in (hints[field.name], *typing.get_args(hints[field.name]))):
             argv = _pairs_as_json("--" + field.name.replace("_", "-"), argv)
     _refuse_unknown_flags(parser, argv)
@@ -38,8 +38,12 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
         values = parser.parse_args(argv)
     except (ArgumentError, TypeError, ValueError) as error:
         raise BarwiseError(_one_line(str(error))) from None
-    names = [field.name for field in dataclasses.fields(config_type)]  # type: ignore[arg-type]
-    return config_type(**{name: values[name] for name in names})
+    return config_type(**{field.name: values[field.name] for field in _flags(config_type)})
+
+
+def _flags(config_type: Any) -> list[dataclasses.Field[Any]]:
+    """The fields that are flags: all but those whose metadata say ``hidden`` (they keep their default)."""
+    return [field for field in dataclasses.fields(config_type) if not field.metadata.get("hidden")]
 
 
 def _config_first(argv: list[str]) -> list[str]:
