@@ -6,8 +6,8 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mlcore.bars import missing_bars
 from mlcore.features.table import table_for
 from mlcore.folds import WalkForward
-from mlcore.gaps import finite_windows
+from mlcore.gaps import finite_windows, window_mask
 from mlcore.store import StoreError, load_fold
 from mlcore.store.run import check_store
 from mlcore.store.state import check_storable
@@ -73,6 +74,24 @@ class Protocol:
         """The schedule of refits."""
         config = self.config
         return WalkForward(config.train, config.test, expanding=config.expanding, latency=config.latency)
+
+
+def one_start(label: Label, bars: pd.DataFrame, models: Iterable[Any], max_gap: int) -> Label:
+    """Return `label` without the rows that some model cannot be trained on yet, so that all have the same folds.
+
+    The clock of a walk-forward starts at the first row that can be trained on, which a long lookback puts off.
+    """
+    missing = missing_bars(pd.DatetimeIndex(bars.index))
+    first = 0
+    for model in models:
+        features = table_for(model, bars)
+        length = model.lookback + int(features.attrs.get("memory", 0))
+        whole = window_mask(missing, length, max_gap) & finite_windows(features.to_numpy(np.float64), model.lookback)
+        if whole.any():
+            first = max(first, int(whole.argmax()))
+    values = np.array(label.values)
+    values[:first] = np.nan
+    return replace(label, values=values)
 
 
 Told = Callable[[str, int, int], None]
@@ -180,6 +199,7 @@ def _fingerprint(protocol: Protocol, name: str, model: Any, shuffle_labels: bool
         "parameters": plain(model.get_params(deep=False)),
         "bars": protocol.bars_sha256,
         "label": protocol.label.recipe,
+        "first_label": int(np.isfinite(protocol.label.values).argmax()),
         "shuffle_labels": shuffle_labels,
         "stride": stride_of(model, config.stride),
     }

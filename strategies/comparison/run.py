@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from mlcore.errors import BarwiseWarning
 from mlcore.quality import loss_name
 from strategies.backtest import backtest
 from strategies.comparison.config import ComparisonConfig
-from strategies.comparison.entrants import Entrant, Protocol, Told, enter
+from strategies.comparison.entrants import Entrant, Protocol, Told, enter, one_start
 from strategies.comparison.judge import Judged, judge
 from strategies.comparison.trading import HELD, Account, compare_accounts
 from strategies.costs import Costs
@@ -79,14 +80,15 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
     started = time.perf_counter()
     config.check_set()
     names = config.names
-    for name in (*names, config.shuffled):
-        make_model(name, config.of(name))  # a value that a model refuses is refused before hours of training
+    all_names = dict.fromkeys((*names, *FORECAST_BASELINES[:2], config.shuffled))
+    models = [make_model(name, config.of(name)) for name in all_names]  # what one refuses is refused at once
     check_trading(config)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
         repair = tuple(word.strip() for word in config.repair.split(",") if word.strip())
         bars = read_bars(config.bars, repair=repair, stamped=config.stamped, symbol=config.symbol)
-        protocol = Protocol(config, bars, make_label(bars, config), bars_sha256(bars))
+        label = one_start(make_label(bars, config), bars, models, config.max_gap)
+        protocol = Protocol(config, bars, label, bars_sha256(bars))
         entrants = _enter_all(protocol, names, progress)
         judged = judge(
             {name: one.forecasts for name, one in entrants.items() if one.forecasts is not None},
@@ -118,7 +120,7 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
 def _enter_all(protocol: Protocol, names: tuple[str, ...], progress: Told) -> dict[str, Entrant]:
     work = work_folder(protocol.config.out)
     entrants = {}
-    for name in dict.fromkeys((*names, "naive", "linear")):
+    for name in dict.fromkeys((*names, *FORECAST_BASELINES[:2])):
         entrants[name] = enter(protocol, name, work, progress)
     shuffled = enter(protocol, protocol.config.shuffled, work, progress, shuffle_labels=True)
     return entrants | {"shuffled_label": shuffled}
@@ -129,7 +131,8 @@ def _trade_all(
 ) -> tuple[dict[str, dict[str, BacktestResult]], dict[str, float | str | None]]:
     config = protocol.config
     forecasts = {name: one.forecasts for name, one in entrants.items() if one.forecasts is not None}
-    index = next(iter(forecasts.values())).index
+    index = functools.reduce(pd.Index.intersection, (frame.index for frame in forecasts.values()))  # one span for all
+    forecasts = {name: frame.loc[index] for name, frame in forecasts.items()}
     weights: dict[str, pd.Series] = {HELD: pd.Series(1.0, index=index)}
     for name, frame in forecasts.items():
         weights[name] = target_weights(

@@ -135,3 +135,14 @@ def test_an_interrupted_run_goes_on_where_it_was(bars_file, tmp_path, monkeypatc
     assert trained == ["linear", "naive", "shuffled_label"] and not (tmp_path / "out").exists()
     assert run(monkeypatch, *short(tmp_path / "out", bars_file, models="linear")) == 0
     assert len(trained) == 3 and (tmp_path / "out" / "comparison.csv").exists()
+
+
+def test_models_of_any_lookback_have_the_same_folds_and_trade_the_same_bars(bars_file, tmp_path, monkeypatch):
+    settings = {"models": "lstm,linear", "set": "width=4", "resamples": 100}
+    words = [*short(tmp_path / "out", bars_file, **settings), "epochs=1"]
+    assert run(monkeypatch, *words) == 0
+    folds = [pd.read_parquet(tmp_path / "out" / f"forecasts_{name}.parquet")["fold"] for name in ("lstm", "naive")]
+    pd.testing.assert_series_equal(*folds)
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv", index_col="model")
+    defined = table["vectorbt_sharpe"].notna()
+    assert (table["psr"].notna() == defined).all() and defined["lstm"]

@@ -109,3 +109,15 @@ def test_the_stride_reaches_the_training(tmp_path, monkeypatch):
 def test_latency_is_of_the_stored_model_on_its_own_windows(name, tmp_path):
     found = enter(protocol(tmp_path, lookback=8, set={"width": 4, "epochs": 1}), name, tmp_path / "work", silent)
     assert len(found.latency) == entrants.LATENCY_REPEATS
+
+
+def test_a_long_lookback_puts_off_the_start_of_all():
+    label = direction(BARS, 5, 0.0)
+    later = entrants.one_start(label, BARS, [Linear(), LSTM(lookback=60)], 3)
+    first = int(np.isfinite(later.values).argmax())
+    memory = entrants.table_for(Linear(), BARS).attrs["memory"]
+    assert first >= memory + 59
+    np.testing.assert_array_equal(later.values[first:], label.values[first:])
+    np.testing.assert_array_equal(later.returns, label.returns)
+    alone = entrants.one_start(label, BARS, [LSTM(lookback=60)], 3)
+    np.testing.assert_array_equal(alone.values, later.values)
