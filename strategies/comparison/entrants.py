@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlcore.bars import missing_bars
-from mlcore.features.table import table_for
+from mlcore.features.recipes import Recipe
+from mlcore.features.table import DEFAULT_FEATURES, table_for
 from mlcore.folds import WalkForward
 from mlcore.gaps import finite_windows, window_mask
 from mlcore.store import StoreError, load_fold
@@ -69,6 +70,7 @@ class Protocol:
     bars: pd.DataFrame
     label: Label
     bars_sha256: str
+    features: Sequence[Recipe] = DEFAULT_FEATURES
 
     def folds(self) -> WalkForward:
         """The schedule of refits."""
@@ -76,7 +78,13 @@ class Protocol:
         return WalkForward(config.train, config.test, expanding=config.expanding, latency=config.latency)
 
 
-def one_start(label: Label, bars: pd.DataFrame, models: Iterable[Any], max_gap: int) -> Label:
+def one_start(
+    label: Label,
+    bars: pd.DataFrame,
+    models: Iterable[Any],
+    max_gap: int,
+    features: Sequence[Recipe] = DEFAULT_FEATURES,
+) -> Label:
     """Return `label` without the rows that some model cannot be trained on yet, so that all have the same folds.
 
     The clock of a walk-forward starts at the first row that can be trained on, which a long lookback puts off.
@@ -84,9 +92,9 @@ def one_start(label: Label, bars: pd.DataFrame, models: Iterable[Any], max_gap: 
     missing = missing_bars(pd.DatetimeIndex(bars.index))
     first = 0
     for model in models:
-        features = table_for(model, bars)
-        length = model.lookback + int(features.attrs.get("memory", 0))
-        whole = window_mask(missing, length, max_gap) & finite_windows(features.to_numpy(np.float64), model.lookback)
+        table = table_for(model, bars, features)
+        length = model.lookback + int(table.attrs.get("memory", 0))
+        whole = window_mask(missing, length, max_gap) & finite_windows(table.to_numpy(np.float64), model.lookback)
         if whole.any():
             first = max(first, int(whole.argmax()))
     values = np.array(label.values)
@@ -123,7 +131,7 @@ def stride_of(model: Any, stride: int) -> int:
 
 def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle_labels: bool) -> Entrant:
     config = protocol.config
-    features = table_for(model, protocol.bars)
+    features = table_for(model, protocol.bars, protocol.features)
     stride = stride_of(model, config.stride)
     with tempfile.TemporaryDirectory() as folder:
         store, notes = Path(folder) / "store", []
@@ -199,6 +207,7 @@ def _fingerprint(protocol: Protocol, name: str, model: Any, shuffle_labels: bool
         "parameters": plain(model.get_params(deep=False)),
         "bars": protocol.bars_sha256,
         "label": protocol.label.recipe,
+        "features": [str(recipe) for recipe in protocol.features],
         "first_label": int(np.isfinite(protocol.label.values).argmax()),
         "shuffle_labels": shuffle_labels,
         "stride": stride_of(model, config.stride),

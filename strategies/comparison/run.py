@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mlcore.bars import bars_sha256, read_bars
-from mlcore.errors import BarwiseWarning
+from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.quality import loss_name
 from strategies.backtest import backtest
 from strategies.comparison.config import ComparisonConfig
@@ -119,9 +119,13 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
 
 def _enter_all(protocol: Protocol, names: tuple[str, ...], progress: Told) -> dict[str, Entrant]:
     work = work_folder(protocol.config.out)
-    entrants = {}
+    protocol.folds()  # a length that is none is refused at once, not model by model
+    entrants: dict[str, Entrant] = {}
     for name in dict.fromkeys((*names, *FORECAST_BASELINES[:2])):
         entrants[name] = enter(protocol, name, work, progress)
+    if all(one.failure for one in entrants.values()):
+        name, first = next(iter(entrants.items()))
+        raise BarwiseError(f"No model could be trained. {name}: {first.failure}")
     shuffled = enter(protocol, protocol.config.shuffled, work, progress, shuffle_labels=True)
     return entrants | {"shuffled_label": shuffled}
 

@@ -114,7 +114,14 @@ def test_the_report_opens_offline(out):
 
 
 def test_a_mistake_costs_one_line_before_any_training(bars_file, tmp_path, monkeypatch, capsys):
-    for more, said in (({"models": "lsmt"}, "'lstm'"), ({"entry": 2}, "`entry`"), ({"set": "epocs=1"}, "'epochs'")):
+    mistakes = [
+        ({"train": "7 bananas"}, "7 bananas"),
+        ({"train": 90_000}, "Bring more bars"),
+        ({"models": "lsmt"}, "'lstm'"),
+        ({"entry": 2}, "`entry`"),
+        ({"set": "epocs=1"}, "'epochs'"),
+    ]
+    for more, said in mistakes:
         assert run(monkeypatch, *short(tmp_path / "new", bars_file, **({"models": "linear,lstm"} | more))) == 2
         assert said in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
