@@ -16,6 +16,7 @@ from mlcore.errors import BarwiseError
 from mlcore.heads import Head, head_of, head_values, make_head
 from mlcore.losses import Loss, choose_loss
 from mlcore.models.inputs import Validation, check_fit, check_windows, label_shape
+from mlcore.models.stepping import Stepper
 from mlcore.models.symbols import SymbolEmbedding, embedding_of
 from mlcore.precision import choose_precision
 from mlcore.schedules import check_schedule
@@ -270,6 +271,10 @@ class TorchModel(BaseEstimator, ABC):
             raise StoreError(f"`model.safetensors` does not fit {type(self).__name__}: {error}") from None
         self.network_ = network.eval()
         return self
+
+    def stepper(self) -> Stepper:
+        """Return what forecasts bar by bar (`mlcore.live`), with an empty past."""
+        return Stepper(self)
 
     def predict(self, windows: Windows) -> np.ndarray:
         """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``; bits depend on each row's window only."""
