@@ -17,7 +17,7 @@ from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
-from mlcore.models.inputs import checked_predict
+from mlcore.models.inputs import SYMBOL, UNKNOWN, checked_predict
 from mlcore.scaling import Scaler
 from mlcore.stack import Layout
 from mlcore.store.folds import StoredFold, save_fold
@@ -27,8 +27,6 @@ from mlcore.windows import Windows
 
 FEWEST_TRAIN_ROWS = 30  # below this a fold forecasts nothing: what it learnt would be chance
 FEWEST_SCALER_ROWS = 30  # below this a symbol's scale is chance
-SYMBOL = "symbol"  # the column that says whose row it is, as `mlcore.models.symbols` finds it (which imports torch)
-UNKNOWN = -1  # the code of a symbol that the fold was not trained on
 
 
 @dataclass(frozen=True)
@@ -175,14 +173,16 @@ class Inputs:
         """Return the windows of each set of rows, over one table that holds their bars and no later one."""
         lookback = self.shared.model.lookback
         every = np.unique(np.concatenate(rows))
-        parts, places, size = [np.empty((0, self.shared.table.shape[1]))] * (not len(every)), [], 0
+        if not len(every):
+            return [Windows(np.empty((0, self.shared.table.shape[1] + self.shared.tells_symbols)), every, lookback)]
+        parts, places, size = [], [], 0
         for symbol, of_symbol in self.shared.layout.by_symbol(every):
             first = of_symbol[0] - lookback + 1
             parts.append(self._table(symbol, first, of_symbol[-1] + 1))
             places.append(of_symbol - first + size)
             size += len(parts[-1])
         table = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        place = np.concatenate(places) if places else every
+        place = np.concatenate(places)
         return [Windows(table, place[np.searchsorted(every, some)], lookback) for some in rows]
 
     def _table(self, symbol: int, first: int, stop: int) -> np.ndarray:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from mlcore.bars import bar_interval
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
 from mlcore.folds import Fold, WalkForward
@@ -107,8 +106,7 @@ def walk_forward(
     BarwiseError
         Tables that do not belong together, fewer bars than one fold needs, or no fold that could be fitted.
     """
-    if isinstance(stride, bool) or stride != int(stride) or stride < 1:
-        raise BarwiseError(f"`stride` is {stride!r}; it is a count of rows, 1 or more.")
+    stride = check_stride(stride)
     model = MODELS[model]() if isinstance(model, str) else model
     check_confidence(confidence, label.task, model)
     if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
@@ -120,7 +118,7 @@ def walk_forward(
     shared = shared_of(
         one, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed,
         store=None if store is None else str(store), store_name=name, confidence=confidence,
-        interval=bar_interval(bars), stride=int(stride),
+        stride=stride,
     )  # fmt: skip
     about = {
         "memory": member.memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels,
@@ -132,6 +130,13 @@ def walk_forward(
     if store is not None:
         write_run(store, run.folds, label.task)
     return run
+
+
+def check_stride(stride: Any) -> int:
+    """Return `stride` if it is a count of rows."""
+    if isinstance(stride, bool) or stride != int(stride) or stride < 1:
+        raise BarwiseError(f"`stride` is {stride!r}; it is a count of rows, 1 or more.")
+    return int(stride)
 
 
 def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
@@ -150,6 +155,7 @@ def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) 
         ends=stacked.ends,
         tradable=stacked.whole,
         layout=stacked.layout,
+        interval=stacked.interval,
         explained=plan[-1].number,
         **options,
     )

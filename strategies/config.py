@@ -28,6 +28,9 @@ class StudyConfig:
     )
     preset: str | None = _flag(None, "size of the model: light, default, deep (default: the model's own defaults)")
     set: dict[str, Any] | None = _flag(None, "parameters of the model, over the preset: hidden=64 layers=2")
+    members: str | None = _flag(
+        None, "models of an ensemble (stack, vote, ...), comma separated: lstm,lightgbm,tcn:light"
+    )
     lookback: int | None = _flag(None, "bars a sequence model sees (default: the model's own)")
     confidence: str | None = _flag(
         None, "rule of the forecasts' confidence: top_two_gap, entropy, monte_carlo_dropout, ... (default: the label's)"

@@ -234,19 +234,38 @@ def make_label(bars: pd.DataFrame, config: StudyConfig) -> Label:
 
 def make_model(name: str, config: StudyConfig) -> Any:
     """Build a model by name, of the config's preset, flags and parameters; a flag that it does not know is refused."""
-    given = config.set or {}
+    given = dict(config.set or {})
+    kind = models.by_path.face_of(name) if "." in name else MODELS[name]
+    if config.members is not None:
+        given["members"] = _members(name, kind, config, given)
+    if hasattr(kind, "member_models") and config.lookback is not None:
+        raise BarwiseError(
+            "`lookback` is each member's own in an ensemble: choose a preset of the member (`lstm:light`)."
+        )
     flags = {flag: getattr(config, flag) for flag in MODEL_FLAGS if getattr(config, flag) is not None}
     for flag in ("seed", *MODEL_FLAGS):
         if flag in given:
             raise BarwiseError(
                 f"`set` holds `{flag}`, which has a flag of its own: say `--{flag.replace('_', '-')} {given[flag]}`."
             )
-    # a model by import path has both
-    known = _known(models.by_path.face_of(name) if "." in name else MODELS[name], flags | {"seed": config.seed})
+    known = _known(kind, flags | {"seed": config.seed})
     for flag, value in flags.items():
         if flag not in known:
             raise BarwiseError(f"`{flag}` is {value!r}, and the model {name!r} has none: leave it out.")
     return models.make_model(name, config.preset, **known, **given)
+
+
+def _members(name: str, kind: Any, config: StudyConfig, given: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names after `--members`; refuse them for a model that has no members, or said twice."""
+    if "members" not in inspect.signature(kind).parameters:
+        ensembles = [known for known in MODELS if "members" in inspect.signature(MODELS[known]).parameters]
+        raise BarwiseError(f"`members` is given and {name!r} is one model; ensembles are {', '.join(ensembles)}.")
+    if "members" in given:
+        raise BarwiseError("`set` holds `members`, which has a flag of its own: say `--members`.")
+    members = tuple(member.strip() for member in (config.members or "").split(",") if member.strip())
+    if not members:
+        raise BarwiseError(f"`members` is {config.members!r}; name at least one model: --members lstm,lightgbm.")
+    return members
 
 
 def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from tests.strategies.studies import fake_forecasts, fake_result
 BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
-    "model": "linear", "preset": None, "set": None, "lookback": None, "confidence": None,
+    "model": "linear", "preset": None, "set": None, "members": None, "lookback": None, "confidence": None,
     "loss": None, "loss_params": None, "class_weights": None,
     "label": "direction", "horizon": 5, "threshold": 0.002, "edges": None, "quantiles": None,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
@@ -45,8 +45,8 @@ DEFAULTS = {
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17, "confidence": "entropy",
-    "loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": (2.0, 1.0, 2.0),
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "members": "a, b:light", "lookback": 17,
+    "confidence": "entropy", "loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": (2.0, 1.0, 2.0),
     "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
     "edges": (0.01, 0.03), "quantiles": (0.2, 0.5, 0.8),
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
@@ -112,7 +112,9 @@ class Job:
         monkeypatch.setattr(main_job, "LABELS", {"mine": label, "direction": label})
         rival = self.spy(
             "model",
-            lambda lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None: None,
+            lambda lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None, members=(): (
+                None
+            ),
             lambda **given: SimpleNamespace(**given),
         )
         calibration = self.spy("calibration", Calibration, lambda **given: Untouched(self.corrected))
@@ -169,6 +171,7 @@ def test_every_setting_arrives_where_it_belongs(job):
         "edges": label["edges"], "quantiles": label["quantiles"],
         "loss": model["loss"], "loss_params": model["loss_params"], "class_weights": model["class_weights"],
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
+        "members": ", ".join(model["members"]),
         "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
         "calibration": corrected["method"], "interval": corrected["interval"], "store": walked["store"],
@@ -365,6 +368,28 @@ def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
     only(monkeypatch, {"plain": lambda: "made", "seeded": lambda lookback=9, seed=0: (lookback, seed)})
     assert main_job.make_model("plain", config) == "made"
     assert main_job.make_model("seeded", config) == (9, 3)  # without a `lookback` the model keeps its own
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "said"),
+    [
+        ("linear", {"members": "lstm,tcn"}, "'linear' is one model; ensembles are .*average.*meta"),
+        ("stack", {"members": "a", "set": {"members": "b"}}, "`set` holds `members`"),
+        ("stack", {"members": " , "}, "name at least one model"),
+        ("stack", {"lookback": 30}, "`lookback` is each member's own"),
+        ("stack", {"members": "lstm,tcn", "lookback": 30}, "`lookback` is each member's own"),
+    ],
+)
+def test_members_are_for_ensembles(model, settings, said):
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_model(model, StudyConfig(bars="b", out="o", model=model, **settings))
+
+
+def test_an_ensemble_is_made_of_the_members_named():
+    config = StudyConfig(bars="b", out="o", model="stack", members="linear, tcn:light", set={"shrinkage": 2.0}, seed=4)
+    made = main_job.make_model("stack", config)
+    assert (made.members, made.shrinkage, made.seed) == (("linear", "tcn:light"), 2.0, 4)
+    assert [type(member).__name__ for member in made.member_models()] == ["Linear", "TCN"]
 
 
 def test_gaps_are_places_and_not_bars():
