@@ -374,4 +374,5 @@ SPOKEN_CHECKS: tuple[Callable[[Case], None], ...] = (
     model_finds_a_planted_signal,
     model_survives_the_store,
     model_refuses_labels_of_other_horizons,
+    model_explains_itself_in_tables,
 )
