@@ -54,6 +54,8 @@ class _Graph(nn.Module):
         super().__init__()
         self.network, self.head = network, head
         self.clip = None if scaler is None else scaler.clip
+        self.mean_F: torch.Tensor
+        self.scale_F: torch.Tensor
         if scaler is not None:
             self.register_buffer("mean_F", torch.from_numpy(scaler.mean_))
             self.register_buffer("scale_F", torch.from_numpy(scaler.scale_))
