@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mlcore.confidence import Views, centre, confidence_rule, lead_of
+from mlcore.confidence import Views, centre, confidence_rule
 from mlcore.errors import BarwiseError, LookAheadError
 from mlcore.tasks import Task
 
@@ -70,6 +70,9 @@ def make_forecasts(
     disagreement, spread : ``(N,)``, see `mlcore.confidence.Views`.
     gain : ``(N,)`` factor on the confidence, cut off at 1: an ensemble's that votes.
 
+    Of several horizons the leading one speaks. Where 0.5 is not among the quantiles, the median is taken between its
+    neighbours (`mlcore.confidence.centre`).
+
     Returns columns ``signal confidence <raw outputs> disagreement fold trained_through`` (DESIGN.md, Contracts).
     """
     raw = np.asarray(raw, dtype=np.float64)
@@ -109,7 +112,7 @@ def _speak(
 ) -> tuple[np.ndarray, np.ndarray]:
     if task.kind != "classes" and scale is None:
         raise BarwiseError(f"`scale` is missing: a task of kind {task.kind!r} needs a ReturnScale from past rows.")
-    scale, lead = scale or ReturnScale(np.nan, np.nan), lead_of(task)
+    scale, lead = scale or ReturnScale(np.nan, np.nan), task.lead
     raw = raw[:, : lead.n_outputs]
     signal = signal_of(raw, lead, scale.spread)
     views = Views(raw, lead, signal, scale.residual, disagreement, spread)

@@ -49,6 +49,9 @@ LIBRARIES = [
 
 
 Engine = Literal["both", "backtrader", "vectorbt"]
+LABEL_FLAGS = {name: name for name in ("horizon", "threshold", "edges", "quantiles")} | {"entry": "label_entry"}
+# parameters of models with flags of their own
+MODEL_FLAGS = ("lookback", "loss", "loss_params", "class_weights", "members")
 COSTLY = 0.25  # a share of the starting cash: costs above it are worth a word
 
 
@@ -167,6 +170,7 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         seed=config.seed,
         seconds=time.perf_counter() - started,
         notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
+        explanation=run.explanation,
     )
 
 
@@ -187,39 +191,31 @@ def _repairs(text: str) -> tuple[str, ...]:
 
 
 def make_label(bars: pd.DataFrame, config: StudyConfig) -> Label:
-    """Build the config's label; only the parameters the label knows are passed."""
+    """Build the config's label; a setting that the label does not know is refused, unless it is the default."""
     function = LABELS[config.label]
-    wanted = {"horizon": config.horizon, "threshold": config.threshold, "entry": config.label_entry}
-    return function(bars, **_known(function, wanted))
+    given = {name: getattr(config, flag) for name, flag in LABEL_FLAGS.items()}
+    known = _known(function, given)
+    for name, flag in LABEL_FLAGS.items():
+        if name not in known and given[name] != StudyConfig.__dataclass_fields__[flag].default:
+            raise BarwiseError(f"`{flag}` is {given[name]!r}, and the label {config.label!r} has none: leave it out.")
+    return function(bars, **{name: value for name, value in known.items() if value is not None})
 
 
 def make_model(name: str, config: StudyConfig) -> Any:
-    """Build a model by name, of the config's preset and parameters; `lookback` and `seed` are the config's flags."""
-    given = dict(config.set or {})
-    if config.members is not None:
-        given["members"] = _members(name, config, given)
-    if hasattr(MODELS[name], "member_models") and config.lookback is not None:
-        raise BarwiseError(
-            "`lookback` is each member's own in an ensemble: choose a preset of the member (`lstm:light`)."
-        )
-    flags = {"seed": config.seed} | ({} if config.lookback is None else {"lookback": config.lookback})
-    for flag in ("lookback", "seed"):
+    """Build a model by name, of the config's preset, flags and parameters; a flag that it does not know is refused."""
+    given = config.set or {}
+    flags = {flag: getattr(config, flag) for flag in MODEL_FLAGS if getattr(config, flag) is not None}
+    for flag in ("seed", *MODEL_FLAGS):
         if flag in given:
-            raise BarwiseError(f"`set` holds `{flag}`, which has a flag of its own: say `--{flag} {given[flag]}`.")
-    return models.make_model(name, config.preset, **_known(MODELS[name], flags), **given)
-
-
-def _members(name: str, config: StudyConfig, given: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names after `--members`; refuse them for a model that has no members, or said twice."""
-    if "members" not in inspect.signature(MODELS[name]).parameters:
-        ensembles = [known for known in MODELS if "members" in inspect.signature(MODELS[known]).parameters]
-        raise BarwiseError(f"`members` is given and {name!r} is one model; ensembles are {', '.join(ensembles)}.")
-    if "members" in given:
-        raise BarwiseError("`set` holds `members`, which has a flag of its own: say `--members`.")
-    members = tuple(member.strip() for member in (config.members or "").split(",") if member.strip())
-    if not members:
-        raise BarwiseError(f"`members` is {config.members!r}; name at least one model: --members lstm,lightgbm.")
-    return members
+            raise BarwiseError(
+                f"`set` holds `{flag}`, which has a flag of its own: say `--{flag.replace('_', '-')} {given[flag]}`."
+            )
+    # a model by import path has both
+    known = _known(models.by_path.face_of(name) if "." in name else MODELS[name], flags | {"seed": config.seed})
+    for flag, value in flags.items():
+        if flag not in known:
+            raise BarwiseError(f"`{flag}` is {value!r}, and the model {name!r} has none: leave it out.")
+    return models.make_model(name, config.preset, **known, **given)
 
 
 def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mlcore.models import MODELS
 from mlcore.plugins import CONFIDENCES, FEATURES, LABELS, SIZERS
 
 TASKS = {task.kind: task for task in checks.TASKS}
+LABELS_TWICE = {name: functools.partial(LABELS[name], horizon=(2, 7)) for name in ("return", "direction", "five_class")}
 FOLDS = WalkForward(train=250, test=60)
 SMALL_TABLE = ("close_pct_change", "rsi", ("volatility", {"window": 10}), "time_of_day")
 
@@ -25,7 +26,7 @@ SMALL_TABLE = ("close_pct_change", "rsi", ("volatility", {"window": 10}), "time_
 @functools.cache
 def case_of(name: str, kind: str) -> Case:
     """One fitted model a task, shared by the checks: they look, they do not touch."""
-    return Case(MODELS[name](), TASKS[kind])
+    return Case(MODELS[name](), (TASKS | checks.MORE_TASKS)[kind])
 
 
 def chain_model(name: str) -> Any:
@@ -57,6 +58,21 @@ def test_label(name, check):
 @pytest.mark.parametrize("kind", sorted(TASKS))
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_model(name, kind, check):
+    if excepted(MODELS[name], check):
+        pytest.skip(MODELS[name].law_exceptions[check.__name__])
+    check(case_of(name, kind))
+
+
+@pytest.mark.parametrize("check", checks.LABEL_CHECKS, ids=check_name)
+@pytest.mark.parametrize("name", sorted(LABELS_TWICE))
+def test_label_of_two_horizons(name, check):
+    check(LABELS_TWICE[name], checks.sample_bars())
+
+
+@pytest.mark.parametrize("check", checks.SPOKEN_CHECKS, ids=check_name)
+@pytest.mark.parametrize("kind", sorted(checks.MORE_TASKS))
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_model_speaks(name, kind, check):
     if excepted(MODELS[name], check):
         pytest.skip(MODELS[name].law_exceptions[check.__name__])
     check(case_of(name, kind))

@@ -16,7 +16,9 @@ import pandas as pd
 from sklearn.base import clone
 
 from mlcore.checks.laws import BrokenLawError, first_difference, name_of, require, same, sample_bars
+from mlcore.confidence import centre
 from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.explain import explanation_of
 from mlcore.features import clock_bars, feature_table
 from mlcore.metrics import rank_ic
 from mlcore.models.members import make_members
@@ -29,14 +31,23 @@ TASKS = (
     Task("regression", ("expected_return",)),
     Task("quantiles", ("q10", "q50", "q90"), quantiles=(0.1, 0.5, 0.9)),
 )
+MORE_TASKS = {  # what every model must speak beside the three, by a short name; held against `SPOKEN_CHECKS` only
+    "two_classes": Task("classes", ("p_down", "p_up"), scores=(-1.0, 1.0)),
+    "five_classes": Task("classes", ("p0", "p1", "p2", "p3", "p4"), scores=(-1.0, -0.5, 0.0, 0.5, 1.0)),
+    "classes_twice": TASKS[0].over((5, 15)),
+    "returns_twice": TASKS[1].over((5, 15)),
+    "quantiles_twice": TASKS[2].over((5, 15)),
+}
+EDGES = {2: [0.0], 3: [-0.5, 0.5], 5: [-1.5, -0.5, 0.5, 1.5]}  # of the planted move, by the number of classes
 N, K, F = 900, 700, 4  # rows; of them training rows; features
 LOOKBACK = 12
-SMALL = {"lookback": LOOKBACK, "width": 32}  # a model with more is cut down: the laws are the same, the checks quick
+SMALL = {"lookback": LOOKBACK, "width": 32, "convolutions": 1, "scales": (2, 3)}
+# a model with more is cut down: the laws are the same, the checks quick
 INTERVAL = pd.Timedelta("15min")  # of the market's bars
 CLOSE = 1e-4  # another batch may sum in another order: float32 rounding, in units of the outputs' deviation
 
 
-def shrink(model: Any, sizes: Mapping[str, int] = MappingProxyType(SMALL)) -> Any:
+def shrink(model: Any, sizes: Mapping[str, Any] = MappingProxyType(SMALL)) -> Any:
     """Cut the parameters of `model` that `sizes` names down to what it says, in place, and return it; members too."""
     known = model.get_params(deep=False)
     small = {name: min(known[name], most) for name, most in sizes.items() if name in known}
@@ -91,10 +102,19 @@ class Case:
         rng = np.random.default_rng(7)
         self.table = rng.standard_normal((N, F)).astype(np.float32)
         self.move = 1.5 * self.table[:, 0].astype(np.float64) + 0.7 * rng.standard_normal(N)
-        codes = np.digitize(self.move, [-0.5, 0.5]).astype(np.float64)
-        self.y = codes if task.kind == "classes" else self.move * 0.01
+        self.moves = [self.move]  # of each horizon; the second one is told by another feature
+        if task.n_horizons > 1:
+            self.moves.append(1.5 * self.table[:, 1].astype(np.float64) + 0.7 * rng.standard_normal(N))
+        y = np.column_stack([self._label(move, task.lead) for move in self.moves])
+        self.y = y if task.n_horizons > 1 else y[:, 0]
         self.rows = np.arange(self.model.lookback - 1, N)
         self.columns, self.table = needed_table(self.model, self.table)
+
+    @staticmethod
+    def _label(move: np.ndarray, task: Task) -> np.ndarray:
+        if task.kind != "classes":
+            return move * 0.01
+        return np.digitize(move, EDGES[task.n_outputs]).astype(np.float64)
 
     def windows(self, start: int = K, stop: int = N, table: np.ndarray | None = None) -> Windows:
         """Windows of rows `start` to `stop`, over the planted table or another one."""
@@ -173,19 +193,27 @@ def model_outputs_what_its_task_asks(case: Case) -> None:
     raw, task = case.forecast, case.task
     require(raw.shape == (len(case.windows()), task.n_outputs), case.model, f"its outputs have shape {raw.shape}.")
     require(raw.dtype == np.float64 and np.isfinite(raw).all(), case.model, "its outputs are not finite float64.")
-    if task.kind == "classes":
-        require(raw.min() >= 0, case.model, "a probability is below 0.")
-        require(np.allclose(raw.sum(axis=1), 1.0, atol=1e-6), case.model, "its probabilities do not sum to 1.")
-    if task.kind == "quantiles":
-        require((np.diff(raw, axis=1) >= 0).all(), case.model, "its quantiles cross.")
+    for part in np.split(raw, task.n_horizons, axis=1):
+        if task.kind == "classes":
+            require(part.min() >= 0, case.model, "a probability is below 0.")
+            require(np.allclose(part.sum(axis=1), 1.0, atol=1e-6), case.model, "its probabilities do not sum to 1.")
+        if task.kind == "quantiles":
+            require((np.diff(part, axis=1) >= 0).all(), case.model, "its quantiles cross.")
 
 
 def model_finds_a_planted_signal(case: Case) -> None:
     """Where one feature of the newest bar says most of the answer, forecasts rank like the answers."""
-    raw = case.forecast
-    told = raw @ np.asarray(case.task.scores) if case.task.kind == "classes" else raw[:, raw.shape[1] // 2]
-    found = rank_ic(told, case.move[case.windows().rows]) or 0.0
-    require(found > 0.6, case.model, f"its rank correlation with the planted answer is {found:.2f}; 0.9 can be had.")
+    parts = np.split(case.forecast, case.task.n_horizons, axis=1)
+    for part, move in zip(parts, case.moves, strict=True):  # each horizon its own answer, the lead's first
+        found = rank_ic(centre(part, case.task.lead), move[case.windows().rows]) or 0.0
+        told = f"its rank correlation with the planted answer is {found:.2f}; 0.9 can be had."
+        require(found > 0.6, case.model, told)
+
+
+def model_refuses_labels_of_other_horizons(case: Case) -> None:
+    """Labels of one horizon for a task of several, and the other way round, are refused."""
+    wrong = case.y[:, 0] if case.task.n_horizons > 1 else np.column_stack([case.y, case.y])
+    _refused(case, partial(case.fit, y=wrong), f"labels of shape {wrong.shape} were fitted.")
 
 
 def model_predict_is_pure(case: Case) -> None:
@@ -281,6 +309,23 @@ def model_refuses_foreign_windows(case: Case) -> None:
     _refused(case, lambda: case.fresh(model).fit(none, np.empty(0), task=case.task), "fitted on nothing.")
 
 
+def model_explains_itself_in_tables(case: Case) -> None:
+    """A model with `explain` gives finite tables (`mlcore.explain`), the same ones twice, and forecasts as before."""
+    before = case.forecast
+    if not hasattr(case.fitted, "explain"):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BarwiseWarning)
+        try:
+            once, again = (explanation_of(case.fitted, case.windows()) for _ in range(2))
+        except BarwiseWarning as refusal:
+            raise BrokenLawError(f"{name_of(case.model)}: {refusal}") from refusal
+    require(once and set(once) == set(again), case.model, "`explain` says nothing, or not the same tables twice.")
+    for name, table in once.items():
+        require(table.equals(again[name]), case.model, f"`explain` says two things of {name!r}.")
+    require(same(case.fitted.predict(case.windows()), before), case.model, "`explain` changed the forecasts.")
+
+
 def _close(case: Case, a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and bool(np.abs(a - b).max() <= CLOSE * max(float(case.forecast.std()), 1e-12))
 
@@ -315,4 +360,11 @@ MODEL_CHECKS: tuple[Callable[[Case], None], ...] = (
     model_refuses_one_class,
     model_gives_a_missing_class_no_chance,
     model_refuses_foreign_windows,
+    model_explains_itself_in_tables,
+)
+SPOKEN_CHECKS: tuple[Callable[[Case], None], ...] = (
+    model_outputs_what_its_task_asks,
+    model_finds_a_planted_signal,
+    model_survives_the_store,
+    model_refuses_labels_of_other_horizons,
 )

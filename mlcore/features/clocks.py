@@ -82,6 +82,15 @@ def clock_columns(names: Sequence[str], clock: str) -> list[int]:
     return found
 
 
+def plain_columns(names: Sequence[str]) -> list[int]:
+    """Return the places of the columns that belong to no clock but the bars' own.
+
+    >>> plain_columns(["rsi", "1h:rsi"])
+    [0]
+    """
+    return [place for place, name in enumerate(names) if ":" not in name]
+
+
 def _written(recipe: Recipe) -> str:
     """Return a recipe in its one spelling."""
     return column_name(*parse_recipe(recipe))

@@ -19,7 +19,11 @@ from tests.conftest import random_bars
 N = 560
 FOLDS = WalkForward(train=200, test=60)
 RECIPES = ["close_pct_change", ("volatility", {"window": 10}), "rsi"]
-LABELS = {"classes": lambda bars: direction(bars, 2, 0.005), "returns": lambda bars: forward_return(bars, 2)}
+LABELS = {
+    "classes": lambda bars: direction(bars, 2, 0.005),
+    "returns": lambda bars: forward_return(bars, 2),
+    "two horizons": lambda bars: forward_return(bars, (2, 4), quantiles=(0.1, 0.5, 0.9)),
+}
 MODELS = {"linear": Linear(), "naive": Naive("last_return"), "slow": Linear(lookback=4, shrinkage=1.0)}
 RULES = {"average": {}, "vote": {}, "stack": {}, "meta": {"steps": 20}, "regime_stack": {"sideways": ("naive", "slow")}}
 
@@ -108,8 +112,9 @@ def test_the_outputs_are_the_tracks_in_the_weights_of_the_past(made):
     expected = combine(raw, weights, label.task)
     np.testing.assert_allclose(whole.loc[last, outputs], expected[last])
     if label.task.kind != "classes":
-        scale = ReturnScale.of(expected[past, 0], label.values[rows[past]])
-        np.testing.assert_allclose(whole.loc[last, "signal"], np.tanh(expected[last, 0] / scale.spread))
+        middle = expected[:, 1 if label.task.quantiles else 0]  # of the leading horizon
+        scale = ReturnScale.of(middle[past], label.parts()[0].values[rows[past]])
+        np.testing.assert_allclose(whole.loc[last, "signal"], np.tanh(middle[last] / scale.spread))
     first = (whole["fold"] == whole["fold"].min()).to_numpy()
     np.testing.assert_allclose(whole.loc[first, outputs], raw[first].mean(axis=1))
     signals = np.stack([track.loc[whole.index, "signal"] for track in tracks.values()], axis=1)

@@ -17,14 +17,14 @@ import pytest
 from mlcore.bars import bars_sha256
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.folds import WalkForward
-from mlcore.labels import direction, forward_return
+from mlcore.labels import direction, five_class, forward_return
 from mlcore.models import make
 from mlcore.models.linear import Linear
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies import main_job
 from strategies.backtest import backtest
 from strategies.config import StudyConfig
-from strategies.output import plain
+from strategies.output import plain, result_json
 from strategies.policy import target_weights
 from tests.conftest import random_bars
 from tests.strategies.studies import fake_forecasts, fake_result
@@ -33,7 +33,8 @@ BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
     "model": "linear", "preset": None, "set": None, "members": None, "lookback": None, "confidence": None,
-    "label": "direction", "horizon": 5, "threshold": 0.002,
+    "loss": None, "loss_params": None, "class_weights": None,
+    "label": "direction", "horizon": 5, "threshold": 0.002, "edges": None, "quantiles": None,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
     "repair": "", "stamped": "open", "symbol": None, "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
     "sizer_params": None, "entry": 0.0, "exit": 0.0, "min_confidence": 0.0, "min_hold": 0, "band": 0.0,
@@ -41,8 +42,11 @@ DEFAULTS = {
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "preset": "big", "set": {"depth": 7}, "members": "a, b:light", "lookback": 17,
-    "confidence": "entropy", "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "members": ("a", "b:light"), "lookback": 17,
+    "confidence": "entropy",
+    "loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": (2.0, 1.0, 2.0),
+    "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
+    "edges": (0.01, 0.03), "quantiles": (0.2, 0.5, 0.8),
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
     "stamped": "close", "symbol": "ETHUSDT", "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
     "sizer_params": {"size": 0.4}, "entry": 0.3, "exit": 0.1, "min_confidence": 0.2, "min_hold": 4, "band": 0.05,
@@ -62,6 +66,12 @@ def only(monkeypatch, models: dict[str, Any]) -> None:
         monkeypatch.setattr(module, "MODELS", models)
 
 
+def every_parameter(
+    bars: pd.DataFrame, horizon: int, threshold: float, edges: Any = (), quantiles: Any = (), *, entry: Any
+) -> None:
+    """The signature of a label that knows every setting there is."""
+
+
 class Job:
     """The main job with its pieces replaced by spies; `calls` holds what each was called with."""
 
@@ -78,11 +88,13 @@ class Job:
             ("backtest", backtest, self._trade),
         ):
             monkeypatch.setattr(main_job, name, self.spy(name, original, fake))
-        label = self.spy("label", direction, lambda **given: direction(**given))
+        label = self.spy("label", every_parameter, lambda edges=None, quantiles=None, **given: direction(**given))
         monkeypatch.setattr(main_job, "LABELS", {"mine": label, "direction": label})
         rival = self.spy(
             "model",
-            lambda lookback=9, width=1, depth=1, seed=0, members=(): None,
+            lambda lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None, members=(): (
+                None
+            ),
             lambda **given: SimpleNamespace(**given),
         )
         rival.presets = {"big": {"width": 99, "depth": 2}}
@@ -104,7 +116,8 @@ class Job:
         progress(1, 4, 0.5)
         number = len(self.runs)
         forecasts = fake_forecasts(BARS.iloc[FIRST:], n_folds=2, seed=number)
-        self.runs.append(WalkForwardRun(forecasts, [{"fold": number}], (f"note of run {number}",)))
+        told = {"importance": pd.DataFrame({"gain": [0.7, 0.3]}, [f"feature of run {number}", "rsi"])}
+        self.runs.append(WalkForwardRun(forecasts, [{"fold": number}], (f"note of run {number}",), told))
         return self.runs[-1]
 
     def _trade(self, bars: pd.DataFrame, weights: pd.Series, engine: str = "both", **_: Any) -> Any:
@@ -133,8 +146,10 @@ def test_every_setting_arrives_where_it_belongs(job):
     arrived = {
         "bars": read["path"], "repair": ", ".join(read["repair"]), "stamped": read["stamped"], "symbol": read["symbol"],
         "horizon": label["horizon"], "threshold": label["threshold"], "label_entry": label["entry"],
+        "edges": label["edges"], "quantiles": label["quantiles"],
+        "loss": model["loss"], "loss_params": model["loss_params"], "class_weights": model["class_weights"],
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
-        "members": ", ".join(model["members"]),
+        "members": model["members"],
         "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
         "confidence": walked["confidence"], "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
@@ -208,6 +223,8 @@ def test_the_model_s_forecasts_go_into_its_backtest_and_out_of_the_study(job):
     assert made.calls["backtest"][0]["forecasts"] is forecasts
     assert study.forecasts is forecasts
     assert study.folds == [{"fold": 0}]
+    assert study.explanation is made.runs[0].explanation
+    assert result_json(study)["explanation"] == {"importance": {"row": ["feature of run 0", "rsi"], "gain": [0.7, 0.3]}}
     assert study.bars.equals(BARS.iloc[FIRST:])
     assert study.data == main_job.describe(BARS)
 
@@ -308,7 +325,7 @@ def test_held_bars_earn_what_their_price_did_less_the_costs(job, monkeypatch, en
 
 
 def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
-    config = StudyConfig(bars="b", out="o", label="return", horizon=4, label_entry="close", threshold=0.5, seed=3)
+    config = StudyConfig(bars="b", out="o", label="return", horizon=4, label_entry="close", seed=3)
     label = main_job.make_label(BARS, config)
     np.testing.assert_array_equal(label.values, forward_return(BARS, 4, entry="close").values)
     only(monkeypatch, {"plain": lambda: "made", "seeded": lambda lookback=9, seed=0: (lookback, seed)})
@@ -319,11 +336,9 @@ def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
 @pytest.mark.parametrize(
     ("model", "settings", "said"),
     [
-        ("linear", {"members": "lstm,tcn"}, "'linear' is one model; ensembles are .*average.*meta"),
-        ("stack", {"members": "a", "set": {"members": "b"}}, "`set` holds `members`"),
-        ("stack", {"members": " , "}, "name at least one model"),
-        ("stack", {"lookback": 30}, "`lookback` is each member's own"),
-        ("stack", {"members": "lstm,tcn", "lookback": 30}, "`lookback` is each member's own"),
+        ("linear", {"members": ("lstm", "tcn")}, "`members` is .*, and the model 'linear' has none"),
+        ("stack", {"members": ("a",), "set": {"members": "b"}}, "`set` holds `members`, which has a flag of its own"),
+        ("stack", {"lookback": 30}, "`lookback` is 30, and the model 'stack' has none"),
     ],
 )
 def test_members_are_for_ensembles(model, settings, said):
@@ -332,7 +347,9 @@ def test_members_are_for_ensembles(model, settings, said):
 
 
 def test_an_ensemble_is_made_of_the_members_named():
-    config = StudyConfig(bars="b", out="o", model="stack", members="linear, tcn:light", set={"shrinkage": 2.0}, seed=4)
+    config = StudyConfig(
+        bars="b", out="o", model="stack", members=("linear", "tcn:light"), set={"shrinkage": 2.0}, seed=4
+    )
     made = main_job.make_model("stack", config)
     assert (made.members, made.shrinkage, made.seed) == (("linear", "tcn:light"), 2.0, 4)
     assert [type(member).__name__ for member in made.member_models()] == ["Linear", "TCN"]
@@ -390,3 +407,58 @@ def test_trading_that_cannot_be_is_refused_before_the_bars_are_read(job, wrong):
     with pytest.raises(BarwiseError):
         made.run()
     assert made.calls["read_bars"] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"label": "return", "threshold": 0.5}, "`threshold` is 0.5, and the label 'return' has none: leave it out."),
+        ({"label": "five_class", "threshold": 0.0}, "`threshold` is 0.0, and the label 'five_class'"),
+        ({"quantiles": (0.1, 0.9)}, r"`quantiles` is \(0.1, 0.9\), and the label 'direction'"),
+        ({"edges": (0.1, 0.9)}, "`edges` is"),
+        ({"label": "plain", "label_entry": "close"}, "`label_entry` is 'close', and the label 'plain'"),
+        ({"label": "plain", "horizon": 7}, "`horizon` is 7, and the label 'plain'"),
+        ({"label": "direktion"}, "`label` is 'direktion', which is not known. Did you mean 'direction'"),
+    ],
+)
+def test_a_setting_that_the_label_does_not_know_is_refused(monkeypatch, settings, said):
+    monkeypatch.setitem(main_job.LABELS._entries, "plain", lambda bars: forward_return(bars, 2))
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_label(BARS, StudyConfig(bars="b", out="o", **settings))
+    left_alone = StudyConfig(bars="b", out="o", label="plain")
+    assert main_job.make_label(BARS, left_alone).span == 3
+
+
+def test_labels_of_every_kind_can_be_asked_for():
+    def label(**settings: Any) -> Any:
+        return main_job.make_label(BARS, StudyConfig(bars="b", out="o", **settings))
+
+    assert label(threshold=0.0).task.outputs == ("p_down", "p_up")
+    assert label(label="five_class", edges=(0.01, 0.02)).recipe == five_class(BARS, 5, (0.01, 0.02)).recipe
+    quantiles = label(label="return", quantiles=(0.25, 0.5, 0.75), horizon=(3, 9)).task
+    assert quantiles.outputs == ("q25", "q50", "q75", "q25_h9", "q50_h9", "q75_h9")
+    assert label(horizon=(4, 2)).span == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lookback": 30}, "`lookback` is 30, and the model 'plain' has none: leave it out."),
+        ({"loss": "focal"}, "`loss` is 'focal', and the model 'plain' has none"),
+        ({"class_weights": "balanced"}, "`class_weights` is 'balanced', and"),
+        ({"set": {"loss": "focal"}}, "`set` holds `loss`, which has a flag of its own: say `--loss focal`"),
+        ({"set": {"class_weights": "balanced"}}, "say `--class-weights balanced`"),
+    ],
+)
+def test_a_flag_that_the_model_does_not_know_is_refused(monkeypatch, settings, said):
+    only(monkeypatch, {"plain": lambda seed=0: seed})
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_model("plain", StudyConfig(bars="b", out="o", **settings))
+    assert main_job.make_model("plain", StudyConfig(bars="b", out="o", seed=4)) == 4
+
+
+def test_a_loss_that_the_label_does_not_fit_is_refused_before_any_fold_is_fitted(job, monkeypatch):
+    made = job(model="linear", loss="huber")
+    monkeypatch.setattr(main_job, "walk_forward", walk_forward)
+    with pytest.raises(BarwiseError, match="^`loss` is 'huber', which is not for a label of kind 'classes'"):
+        made.run()

@@ -10,7 +10,7 @@ import pytest
 
 from mlcore.bars import resample
 from mlcore.errors import BarwiseError
-from mlcore.features import clock_bars, clock_columns, clocks, feature_table, table_for
+from mlcore.features import clock_bars, clock_columns, clocks, feature_table, plain_columns, table_for
 from tests.conftest import random_bars
 
 FEATURES = ("log_return", "rsi_window5", ("volatility", {"window": 4}), "time_of_day")
@@ -132,5 +132,6 @@ def test_clocks_that_the_bars_cannot_keep_are_refused():
 def test_columns_of_a_clock_are_found_by_name():
     names = ["rsi", "5x:rsi", "15x:rsi", "5x:time_of_day_sine"]
     assert clock_columns(names, "5x") == [1, 3]
+    assert plain_columns(names) == [0]
     with pytest.raises(BarwiseError, match="no column of the clock '1h'.*table_for"):
         clock_columns(names, "1h")
