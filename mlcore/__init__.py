@@ -30,7 +30,9 @@ _HOMES = {
     "forecast_from_store": "mlcore.store",
     "forward_return": "mlcore.labels",
     "read_bars": "mlcore.bars",
+    "read_panel": "mlcore.panel",
     "walk_forward": "mlcore.walkforward",
+    "walk_forward_panel": "mlcore.panel",
 }
 __all__ = list(_HOMES)
 

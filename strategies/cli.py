@@ -29,10 +29,10 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     parser = ArgumentParser(description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML or JSON file with any of these flags; flags win")
     hints = typing.get_type_hints(config_type)
-    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+    for field in _flags(config_type):
         _add_flag(parser, field, hints[field.name])
     argv = _config_first(list(sys.argv[1:] if argv is None else argv))
-    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+    for field in _flags(config_type):
         kinds, flag = _alternatives(hints[field.name]), "--" + field.name.replace("_", "-")
         if any(typing.get_origin(kind) is dict for kind in kinds):
             argv = _pairs_as_json(flag, argv)
@@ -43,10 +43,15 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
         values = parser.parse_args(argv)
     except (ArgumentError, TypeError, ValueError) as error:
         raise BarwiseError(_told(_one_line(str(error)), hints)) from None
-    names = [field.name for field in dataclasses.fields(config_type)]  # type: ignore[arg-type]
+    names = [field.name for field in _flags(config_type)]
     for name in names:
         _check_choice(name, values[name], hints[name])
     return config_type(**{name: values[name] for name in names})
+
+
+def _flags(config_type: Any) -> list[dataclasses.Field[Any]]:
+    """The fields that are flags: all but those whose metadata say ``hidden`` (they keep their default)."""
+    return [field for field in dataclasses.fields(config_type) if not field.metadata.get("hidden")]
 
 
 KIND_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}

@@ -41,8 +41,15 @@ MORE_TASKS = {  # what every model must speak beside the three, by a short name;
 EDGES = {2: [0.0], 3: [-0.5, 0.5], 5: [-1.5, -0.5, 0.5, 1.5]}  # of the planted move, by the number of classes
 N, K, F = 900, 700, 4  # rows; of them training rows; features
 LOOKBACK = 12
-SMALL = {"lookback": LOOKBACK, "width": 32, "convolutions": 1, "scales": (2, 3)}
-# a model with more is cut down: the laws are the same, the checks quick
+SMALL: dict[str, Any] = {  # a model with more is cut down: the laws are the same, the checks quick
+    "lookback": LOOKBACK,
+    "width": 32,
+    "convolutions": 1,
+    "scales": (2, 3),
+    "trend_widths": (16,),
+    "volatility_widths": (16,),
+    "factor": 1,
+}
 INTERVAL = pd.Timedelta("15min")  # of the market's bars
 CLOSE = 1e-4  # another batch may sum in another order: float32 rounding, in units of the outputs' deviation
 

@@ -135,9 +135,7 @@ class XGBoost(BoostedTrees):
     def _set_state(self, state: ModelState) -> None:
         self._set_learnt(state)
         n = len(self._objectives(self.check_task(self.task_)))
-        self.boosters_ = [
-            _booster(state.texts[f"booster-{i}"]) for i in range(len(self._objectives(self.check_task(self.task_))))
-        ]
+        self.boosters_ = [_booster(state.texts[f"booster-{i}"]) for i in range(n)]
 
 
 def _booster(text: str) -> Any:
