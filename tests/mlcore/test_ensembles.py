@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -204,3 +206,13 @@ def test_tracks_that_are_no_forecasts_of_this_label_are_refused(made):
         combine_tracks(tracks, label, bars.index, rule="meta", features=features.iloc[1:])
     with pytest.raises(BarwiseError, match="`features` are not known at"):
         combine_tracks(tracks, label, bars.index, rule="meta", features=features * np.nan)
+
+
+def test_a_past_row_without_a_label_teaches_nothing(made):
+    bars, _, label, features, tracks = made
+    values = label.values.copy()
+    values[bars.index.get_indexer(tracks["slow"].index)[20:30]] = np.nan
+    for rule in ("stack", "meta"):
+        whole = combined(bars, replace(label, values=values), features, tracks, rule)
+        assert whole["signal"].notna().all()
+        assert not whole.equals(combined(bars, label, features, tracks, rule))
