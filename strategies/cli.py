@@ -31,6 +31,8 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
         _add_flag(parser, field, hints[field.name])
     argv = _config_first(list(sys.argv[1:] if argv is None else argv))
     for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+        if hints[field.name] == list[str] | str:
+            argv = _again_as_list("--" + field.name.replace("_", "-"), argv)
         if dict in (typing.get_origin(hint) for hint in (hints[field.name], *typing.get_args(hints[field.name]))):
             argv = _pairs_as_json("--" + field.name.replace("_", "-"), argv)
     _refuse_unknown_flags(parser, argv)
@@ -70,6 +72,24 @@ def _pairs_as_json(flag: str, argv: list[str]) -> list[str]:
         else:
             rest.append(word)
     return [*rest, flag, json.dumps(pairs)] if pairs else rest
+
+
+def _again_as_list(flag: str, argv: list[str]) -> list[str]:
+    """Write a flag that is given more than once, or with several words, as one JSON list; one word stays a word."""
+    rest: list[str] = []
+    given: list[str] = []
+    last = ""
+    for word in argv:
+        if word.startswith("--"):
+            last, _, value = word.partition("=")
+            given += [value] * (last == flag and bool(value))
+        elif last == flag:
+            given.append(word)
+        if last != flag:
+            rest.append(word)
+    if not given:
+        return argv
+    return [*rest, flag, given[0] if len(given) == 1 else json.dumps(given)]
 
 
 def _plain_value(word: str) -> Any:

@@ -16,7 +16,12 @@ def _flag(default: Any, text: str) -> Any:
 class StudyConfig:
     """Settings of one walk-forward run, traded. Each field is a flag (``n_jobs`` is ``--n-jobs``)."""
 
-    bars: str = field(metadata={"help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`)"})
+    bars: list[str] | str = field(
+        metadata={
+            "help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`); several (the flag again, or "
+            "commas) or a file of several symbols train one model on all of them"
+        }
+    )
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
     model: str = _flag(
         "linear", "a model: linear, lightgbm, lstm, ... (a name that is none lists them all) or package.module.Class"
@@ -38,7 +43,7 @@ class StudyConfig:
     max_gap: int = _flag(3, "missing bars in a row that a window or a label may span")
     repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
     stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
-    symbol: str | None = _flag(None, "which symbol of a file that holds several")
+    symbol: str | None = _flag(None, "which symbol of a file that holds several; A,B for some; default all")
     commission: float = _flag(0.001, "fraction of the value of a fill")
     slippage: float = _flag(0.0005, "fraction of the price by which a fill is worse than the open")
     sizer: str = _flag("fixed", "rule from forecast to weight: fixed, confidence, volatility_target, study_rule")

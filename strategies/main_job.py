@@ -63,7 +63,7 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Protocol:
+class StudyProtocol:
     """What the model and its rivals have in common: the same bars, label, features, folds, trading."""
 
     config: StudyConfig
@@ -74,20 +74,23 @@ class _Protocol:
 
     def forecast(self, stage: str, model: Any, *, shuffle_labels: bool = False) -> WalkForwardRun:
         """Walk `model` forward over all folds."""
+        return self.walk(stage, model, self.options(stage, model) | {"shuffle_labels": shuffle_labels})
+
+    def walk(self, stage: str, model: Any, options: dict[str, Any]) -> WalkForwardRun:
+        """Walk `model` forward over the bars; `options` are the protocol's."""
+        return walk_forward(self.bars, model, label=self.label, features=self.features, **options)
+
+    def options(self, stage: str, model: Any) -> dict[str, Any]:
+        """Return what every walk of the protocol has in common."""
         config = self.config
-        return walk_forward(
-            self.bars,
-            model,
-            label=self.label,
-            features=self.features,
-            folds=WalkForward(config.train, config.test, expanding=config.expanding, latency=config.latency),
-            max_gap=config.max_gap,
-            n_jobs=config.n_jobs,
-            seed=config.seed,
-            shuffle_labels=shuffle_labels,
-            confidence=self.confidence(model),
-            progress=lambda done, total, *_: self.progress(stage, done, total),
-        )
+        return {
+            "folds": WalkForward(config.train, config.test, expanding=config.expanding, latency=config.latency),
+            "max_gap": config.max_gap,
+            "n_jobs": config.n_jobs,
+            "seed": config.seed,
+            "confidence": self.confidence(model),
+            "progress": lambda done, total, *_: self.progress(stage, done, total),
+        }
 
     def confidence(self, model: Any) -> str | None:
         """Return the config's rule of confidence, or None (the label's own) for a rival that cannot speak by it."""
@@ -144,16 +147,23 @@ def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
 
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
-    bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
+    path = config.bars if isinstance(config.bars, str) else config.bars[0]
+    bars = read_bars(path, repair=repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
     model = make_model(config.model, config)
-    protocol = _Protocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
+    protocol = StudyProtocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
+    return study_of(protocol, model, f"{config.model} on {Path(path).name}", started)
+
+
+def study_of(protocol: StudyProtocol, model: Any, title: str, started: float) -> Study:
+    """Forecast, trade in the config's engines, and hold it against the rivals."""
+    config, bars = protocol.config, protocol.bars
     run = protocol.forecast(config.model, model)
     results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
     baselines = _baselines(protocol, model, run)
     quality = forecast_quality(run.forecasts, protocol.label, pd.DatetimeIndex(bars.index))
     quality_notes = quality.pop("notes")
     return Study(
-        title=f"{config.model} on {Path(config.bars).name}",
+        title=title,
         bars=bars.loc[run.forecasts.index],
         forecasts=run.forecasts,
         results=results,
@@ -183,7 +193,8 @@ def check_trading(config: StudyConfig) -> None:
     sizes_of(forecast, pd.Series([1.0], forecast.index), config.sizer, config.sizer_params or {})
 
 
-def _repairs(text: str) -> tuple[str, ...]:
+def repairs(text: str) -> tuple[str, ...]:
+    """Return the repairs that a comma separated text names."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -209,7 +220,7 @@ def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in inspect.signature(function).parameters}
 
 
-def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun) -> dict[str, BacktestResult]:
+def _baselines(protocol: StudyProtocol, model: Any, run: WalkForwardRun) -> dict[str, BacktestResult]:
     """Trade the rivals over the same bars with the same costs: held, flat, shuffled labels, linear."""
     index = run.forecasts.index
     engine: Engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
