@@ -21,6 +21,7 @@ _HOMES = {
     "calibrate": "mlcore.calibration",
     "check_bars": "mlcore.bars",
     "check_forecasts": "mlcore.forecasts",
+    "combine_tracks": "mlcore.ensembles",
     "conformal_intervals": "mlcore.calibration",
     "direction": "mlcore.labels",
     "feature_table": "mlcore.features",

@@ -9,11 +9,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from arch.bootstrap import SPA, StationaryBootstrap, StepM, optimal_block_length
+from arch.bootstrap import SPA, StationaryBootstrap, optimal_block_length
 
 from mlcore.errors import BarwiseError
 from mlcore.quality import Metric, Rows, value_of
@@ -160,13 +159,28 @@ def superior(
     names = [name for name, there in zip(models, usable, strict=True) if there]
     if not names:  # all the same as the benchmark, row by row
         return Superiority(1.0, ())
-    against, losses = np.zeros(len(gain)), pd.DataFrame(-gain[:, usable] / errors[usable], columns=names)
-    settings: dict[str, Any] = {"block_size": length, "reps": reps, "bootstrap": "stationary", "studentize": False}
-    test = SPA(against, losses, **settings, seed=np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    scaled = -gain[:, usable] / errors[usable]
+    test = SPA(np.zeros(len(gain)), scaled, block_size=length, reps=reps, studentize=False, seed=rng)  # type: ignore[arg-type]
     test.compute()
-    steps = StepM(against, losses, size=size, **settings, seed=np.random.default_rng(seed))
-    steps.compute()
-    return Superiority(float(test.pvalues["consistent"]), tuple(str(name) for name in steps.superior_models))
+    p_value = float(test.pvalues["consistent"])
+    return Superiority(p_value, tuple(names[at] for at in _stepwise(test, len(names), size)))
+
+
+def _stepwise(test: SPA, n: int, size: float) -> list[int]:
+    """Take the better ones out and test the rest again, until none is found (Romano and Wolf 2005).
+
+    `arch.bootstrap.StepM` does so too, but fails where all models are better (8.0.0).
+    """
+    left = np.ones(n, dtype=np.bool_)
+    while left.any():
+        test.subset(left)
+        test.compute()
+        found = test.better_models(size)
+        if not len(found):
+            break
+        left[found] = False
+    return [int(at) for at in np.flatnonzero(~left)]
 
 
 def _averaged(values: np.ndarray, stretch: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mlcore.confidence import centre
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.forecasts import ReturnScale, make_forecasts
 from mlcore.metrics import log_loss
@@ -25,6 +26,7 @@ from mlcore.tasks import Label, Task
 SMALLEST = 1e-12  # a probability of 0 or 1 has no log-odds
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures looked through
 FEWEST_ROWS = 200
+INTERVAL = ("low", "high")
 
 Correction = Callable[[np.ndarray], np.ndarray]
 
@@ -115,7 +117,7 @@ def conformal_intervals(
     errors are exchangeable: markets are not quite, and `mlcore.reliability.interval_coverage` tells how far.
 
     Signal and confidence are recomputed with the scale of past out-of-sample forecasts. Parameters and errors as in
-    `calibrate`.
+    `calibrate`. Of several horizons each has its own, the lead's plainly named, the others' as ``low_h15``.
     """
     task = label.task
     if task.kind == "classes":
@@ -125,7 +127,7 @@ def conformal_intervals(
     fit = _fit_quantiles(task) if task.kind == "quantiles" else _fit_return(coverage)
     calibrated = _walk(forecasts, label, index, fit, fewest_rows, latency, confidence)
     if task.kind == "regression" and "low" not in calibrated.forecasts:  # no fold was fitted
-        calibrated.forecasts[["low", "high"]] = np.nan
+        calibrated.forecasts[_interval_names(task)] = np.nan
     return calibrated
 
 
@@ -141,7 +143,7 @@ def _walk(
     task, rows = label.task, _rows(forecasts, index)
     raw, numbers = forecasts[list(task.outputs)].to_numpy(np.float64), forecasts["fold"].to_numpy(np.int64)
     values, ends = label.values[rows], label.ends[rows]
-    known = np.isfinite(values) & np.isfinite(raw).all(axis=1)
+    known = np.isfinite(values).reshape(len(rows), -1).all(axis=1) & np.isfinite(raw).all(axis=1)
     parts, told = [], []
     for number in np.unique(numbers):
         mine = numbers == number
@@ -151,12 +153,30 @@ def _walk(
         part = forecasts[mine]
         if enough:
             with threadpool_limits(1):  # the same bits on every machine
-                correct, scale = fit(raw[past], values[past])
+                correct, scale = _fit_horizons(fit, task, raw[past], values[past])
             through = index[int(ends[past].max())]
             part = _corrected(part, correct(raw[mine]), task, scale, through, confidence)
         parts.append(part)
     stitched = pd.concat(parts)
     return Calibrated(stitched, told, _notes(told, fewest_rows))
+
+
+def _fit_horizons(fit: Any, task: Task, past: np.ndarray, values: np.ndarray) -> tuple[Correction, ReturnScale | None]:
+    """Fit every horizon on its own; the scale is the lead's. Columns beyond the task's come after all horizons'."""
+    h, k = task.n_horizons, task.lead.n_outputs
+    if h == 1:
+        return fit(past, values)
+    fitted = [fit(past[:, i * k : (i + 1) * k], values[:, i]) for i in range(h)]
+
+    def correct(raw: np.ndarray) -> np.ndarray:
+        made = [one(raw[:, i * k : (i + 1) * k]) for i, (one, _) in enumerate(fitted)]
+        return np.concatenate([part[:, :k] for part in made] + [part[:, k:] for part in made], axis=1)
+
+    return correct, fitted[0][1]
+
+
+def _interval_names(task: Task) -> list[str]:
+    return [f"{end}{f'_h{part.horizons[0]}' if i else ''}" for i, part in enumerate(task.parts()) for end in INTERVAL]
 
 
 def _corrected(
@@ -180,7 +200,7 @@ def _corrected(
         confidence=confidence,
     )
     if columns.shape[1] > task.n_outputs:
-        made["low"], made["high"] = columns[:, -2], columns[:, -1]
+        made[_interval_names(task)] = columns[:, task.n_outputs :]
     return made
 
 
@@ -279,8 +299,7 @@ def _fit_quantiles(task: Task) -> Any:
             made[:, -1] = np.maximum(raw[:, -1] + shift, middle if len(q) == 2 else raw[:, -2])
             return made
 
-        center = int(np.argmin(np.abs(q - 0.5)))
-        return correct, ReturnScale.of(past[:, center], values)
+        return correct, ReturnScale.of(centre(past, task.lead), values)
 
     return fit
 

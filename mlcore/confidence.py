@@ -51,20 +51,25 @@ class Views:
     spread: np.ndarray | None = None
 
 
-def lead_of(task: Task) -> Task:
-    """Return the task of the leading horizon: signal and confidence are made of its outputs, which stand first."""
-    return getattr(task, "lead", task)
-
-
 def centre(raw: np.ndarray, task: Task) -> np.ndarray:
-    """Return ``(N,)``: expected class score, predicted return, or the quantile nearest to the median.
+    """Return ``(N,)`` of one horizon's outputs: expected class score, predicted return, or median.
+
+    Without a quantile of 0.5, its neighbours' value at 0.5, on the line between them over the normal law's deviations.
 
     >>> centre(np.array([[0.1, 0.2, 0.7]]), Task("classes", ("d", "f", "u"), scores=(-1.0, 0.0, 1.0))).round(9)
     array([0.6])
     """
     if task.kind == "classes":
         return (raw * np.asarray(task.scores)).sum(axis=1)
-    return raw[:, int(np.argmin(np.abs(np.asarray(task.quantiles) - 0.5))) if task.kind == "quantiles" else 0]
+    if task.kind == "regression":
+        return raw[:, 0]
+    q = np.asarray(task.quantiles)
+    exact = np.flatnonzero(q == 0.5)
+    if exact.size or not q.min() < 0.5 < q.max():
+        return raw[:, int(np.argmin(np.abs(q - 0.5)))]
+    below, above = int(np.flatnonzero(q < 0.5).max()), int(np.flatnonzero(q > 0.5).min())
+    share = float(norm.ppf(q[below]) / (norm.ppf(q[below]) - norm.ppf(q[above])))
+    return (1 - share) * raw[:, below] + share * raw[:, above]
 
 
 def _rule(*kinds: str, needs: str | None = None) -> Callable[[Rule], Rule]:
@@ -186,7 +191,7 @@ def ask(
     else:
         raw = checked_predict(model, windows, task)
     if getattr(confidence_rule(confidence, task), "needs", None) == "spread":
-        lead = lead_of(task)
+        lead = task.lead
         passes = model.predict_passes(windows, PASSES)
         more["spread"] = np.std([centre(each[:, : lead.n_outputs], lead) for each in passes], axis=0)
     return raw, more

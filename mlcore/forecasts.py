@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mlcore.confidence import Views, centre, confidence_rule, lead_of
+from mlcore.confidence import Views, centre, confidence_rule
 from mlcore.errors import BarwiseError, LookAheadError
 from mlcore.tasks import Task
 
@@ -70,6 +70,9 @@ def make_forecasts(
     disagreement, spread : ``(N,)``, see `mlcore.confidence.Views`.
     gain : ``(N,)`` factor on the confidence, cut off at 1: an ensemble's that votes.
 
+    Of several horizons the leading one speaks. Where 0.5 is not among the quantiles, the median is taken between its
+    neighbours (`mlcore.confidence.centre`).
+
     Returns columns ``signal confidence <raw outputs> disagreement fold trained_through`` (DESIGN.md, Contracts).
     """
     raw = np.asarray(raw, dtype=np.float64)
@@ -79,7 +82,7 @@ def make_forecasts(
     signal, sure = np.full((2, len(raw)), np.nan)
     if spoken.any() or not len(raw):
         apart, thinned = (None if given is None else np.asarray(given)[spoken] for given in (disagreement, spread))
-        signal[spoken], sure[spoken] = _speak(raw[spoken], task, scale, apart, thinned, confidence)
+        signal[spoken], sure[spoken] = speak(raw[spoken], task, scale, apart, thinned, confidence)
         if gain is not None:
             sure = np.minimum(sure * gain, 1.0)
     frame = pd.DataFrame(raw, index=index.rename("timestamp"), columns=list(task.outputs))
@@ -99,17 +102,18 @@ def signal_of(raw: np.ndarray, task: Task, spread: float) -> np.ndarray:
     return np.clip(middle, -1.0, 1.0)
 
 
-def _speak(
+def speak(
     raw: np.ndarray,
     task: Task,
     scale: ReturnScale | None,
-    disagreement: np.ndarray | None,
-    spread: np.ndarray | None,
-    confidence: str | None,
+    disagreement: np.ndarray | None = None,
+    spread: np.ndarray | None = None,
+    confidence: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return signal and confidence, each ``(N,)``, of finite raw outputs ``(N, n_outputs)``; see `make_forecasts`."""
     if task.kind != "classes" and scale is None:
         raise BarwiseError(f"`scale` is missing: a task of kind {task.kind!r} needs a ReturnScale from past rows.")
-    scale, lead = scale or ReturnScale(np.nan, np.nan), lead_of(task)
+    scale, lead = scale or ReturnScale(np.nan, np.nan), task.lead
     raw = raw[:, : lead.n_outputs]
     signal = signal_of(raw, lead, scale.spread)
     views = Views(raw, lead, signal, scale.residual, disagreement, spread)

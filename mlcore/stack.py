@@ -11,6 +11,7 @@ import pandas as pd
 from mlcore.bars import bar_interval, missing_bars
 from mlcore.errors import BarwiseError
 from mlcore.gaps import finite_windows, label_mask, window_mask
+from mlcore.models.inputs import label_shape
 from mlcore.tasks import Label, Task
 
 FEWEST_BARS = 10  # of a market, to tell its interval by
@@ -68,7 +69,7 @@ class Stack:
     clock
         ``(M,)`` all stamps at which any market has a bar. stamps: ``(N,)`` of each row. interval: of the bars.
     table, values
-        ``(N, F)`` features and ``(N,)`` labels.
+        ``(N, F)`` features and ``(N,)`` labels, ``(N, H)`` of several horizons.
     ends
         ``(N,)`` row of the clock that each label touches last; M and more where it is not in the frame.
     whole, known
@@ -139,7 +140,7 @@ def _piece(
         "values": np.asarray(label.values, dtype=np.float64),
         "ends": told,
         "whole": window_mask(missing, lookback + member.memory, max_gap) & finite_windows(table, lookback),
-        "known": np.isfinite(label.values) & label_mask(missing, ends, max_gap),
+        "known": np.isfinite(label.values).reshape(len(index), -1).all(axis=1) & label_mask(missing, ends, max_gap),
     }
 
 
@@ -156,7 +157,7 @@ def _check(symbol: str, member: Member) -> None:
         )
     if not features.shape[1]:
         raise BarwiseError(f"`features`{of} has no column: name at least one feature.")
-    if label.values.shape != (len(bars),) or label.ends.shape != (len(bars),):
+    if label.values.shape != label_shape(len(bars), label.task) or label.ends.shape != (len(bars),):
         raise BarwiseError(
             f"`label`{of} has {len(label.values)} rows and `bars` {len(bars)}: make it from the same bars."
         )

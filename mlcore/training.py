@@ -104,7 +104,7 @@ class Rows:
         table = np.ascontiguousarray(windows.table[first : rows[-1] + 1], dtype=np.float32)
         self.table = torch.from_numpy(table).to(device)
         target = head.target(np.asarray(y)[order])
-        self.target = torch.zeros(len(table), dtype=target.dtype)
+        self.target = torch.zeros((len(table), *target.shape[1:]), dtype=target.dtype)  # (N,) or (N, H)
         self.target[rows - first] = target
         self.wanted = np.zeros(len(table), dtype=np.float32)
         self.wanted[rows - first] = 1
@@ -112,7 +112,7 @@ class Rows:
         self.n = len(rows)
 
     def batch(self, blocks: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return ``(T, B, F)`` bars, ``(S * B,)`` targets and ``(S * B,)`` weights (0 where nothing is learned)."""
+        """Return ``(T, B, F)`` bars, ``(S * B, ...)`` targets and ``(S * B,)`` weights (0: nothing is learned)."""
         bars = self.stretches.bars(blocks)
         rows = bars[self.stretches.history :]
         weight = self.wanted[rows] * self.stretches.counting(blocks)
@@ -121,7 +121,7 @@ class Rows:
         x_TBF = self.table.index_select(0, index.view(-1)).view(*bars.shape, -1)
         return (
             x_TBF,
-            self.target[index[self.stretches.history :]].view(-1),
+            self.target[index[self.stretches.history :]].flatten(0, 1),
             torch.from_numpy(weight).view(-1).to(device),
         )
 
@@ -241,6 +241,13 @@ def _checks(trainer: Trainer, held_out: Rows | None, clock: Callable[[], float])
             started = clock()
 
 
+def _beginning(trainer: Trainer, held_out: Rows, clock: Callable[[], float]) -> dict[str, Any]:
+    """Return the curve's entry of the weights that training begins with."""
+    started = clock()
+    held = row_losses(trainer.model, trainer.head, held_out)
+    return {"epoch": 0.0, "loss": float("nan"), "validation": held, "seconds": clock() - started, "learning": 0.0}
+
+
 def train(
     model: Forecaster,
     head: Head,
@@ -251,12 +258,15 @@ def train(
     plan: Plan,
     on_check: Callable[[dict[str, Any], Forecaster], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    begun: bool = False,
 ) -> list[dict[str, Any]]:
     """Fit `model` in place; the weights with the lowest validation loss are kept. Return the training curve.
 
     Call it inside `seeded`. An entry of the curve, one per check: `epoch` (passes over the rows so far), `loss`
     of training since the check before, `validation` loss (NaN without one), `seconds` by `clock` so far and
     `learning`, the seconds without the validating. `on_check` is called with every entry; its time counts nowhere.
+    Where the model has `begun` elsewhere (a warm start) its weights are judged first, as epoch 0, and kept where
+    nothing better comes.
     """
     if plan.schedule == "plateau" and not validation:
         raise BarwiseError("`schedule` is 'plateau', which goes by the validation loss, and there is no `validation`.")
@@ -267,6 +277,10 @@ def train(
     size = VALIDATION_STRETCH if plan.stretch > 1 else 1  # as it is trained, so it is validated
     held_out = Rows(*validation, head, history, size, plan.device) if validation else None
     best, curve = Best(trainer.flat), []
+    if begun and held_out:
+        curve.append(_beginning(trainer, held_out, clock))
+        best.see(curve[0]["validation"])
+        trainer.schedule.see(curve[0]["validation"])
     for entry in _checks(trainer, held_out, clock):
         curve.append(entry)
         if on_check:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,22 @@ from typing import Any
 
 import pandas as pd
 
-from mlcore.errors import BarwiseWarning
+from mlcore.errors import BarwiseError
 from mlcore.features import table_for
 from mlcore.panel import PanelRun, read_panel, symbols_in, walk_forward_panel
 from mlcore.walkforward import WalkForwardRun
 from strategies.config import StudyConfig
 from strategies.folder import result_folder
-from strategies.main_job import Progress, StudyProtocol, check_trading, make_label, make_model, repairs, study_of
+from strategies.main_job import (
+    Progress,
+    StudyProtocol,
+    check_trading,
+    make_label,
+    make_model,
+    repairs_of,
+    study_of,
+    with_warnings,
+)
 from strategies.output import write_study
 from strategies.panel_report import SUMMARY, summary_row, write_index
 from strategies.study import Study
@@ -40,6 +48,8 @@ def run_panel_job(config: StudyConfig, progress: Progress) -> pd.DataFrame:
     `ReconcileError` where the engines differ over any symbol.
     """
     check_trading(config)
+    if config.store:
+        raise BarwiseError(f"`store` is {config.store!r}; it keeps the folds of one symbol, and these are pooled.")
     with result_folder(config.out, overwrite=config.overwrite) as folder:
         pool = Pool(config, _read(config), progress)
         rows = []
@@ -86,7 +96,12 @@ class Pool:
     def protocol(self, symbol: str) -> SymbolProtocol:
         """Return the main job's way for one symbol."""
         bars = self.panel[symbol]
-        return SymbolProtocol(self.config, bars, None, make_label(bars, self.config), self.progress, self, symbol)
+        return SymbolProtocol(self.config, bars, None, make_label(bars, self.config), self.tell, self, symbol)
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Pass on how far the walks are; the trading is counted by symbols, not by the accounts of each."""
+        if stage != "trading":
+            self.progress(stage, done, total)
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,9 @@ class SymbolProtocol(StudyProtocol):
 
     def walk(self, stage: str, model: Any, options: dict[str, Any]) -> WalkForwardRun:
         """Return what the pooled run says of this symbol."""
-        return self.pool.run(stage, model, options).of(self.symbol)
+        return self.pool.run(stage, model, {key: value for key, value in options.items() if key != "store"}).of(
+            self.symbol
+        )
 
 
 def _studies(pool: Pool) -> Iterator[tuple[str, Study | None]]:
@@ -114,19 +131,12 @@ def _studies(pool: Pool) -> Iterator[tuple[str, Study | None]]:
 
 def _study(pool: Pool, symbol: str) -> Study:
     title = f"{pool.config.model} on {symbol}, trained on {len(pool.panel)} symbols"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", BarwiseWarning)
-        study = study_of(pool.protocol(symbol), pool.model, title, pool.started)
-    said = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)))
-    for warning in caught:
-        if not issubclass(warning.category, BarwiseWarning):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return Study(**{**study.__dict__, "notes": said + study.notes})
+    return with_warnings(lambda: study_of(pool.protocol(symbol), pool.model, title, pool.started))
 
 
 def _read(config: StudyConfig) -> dict[str, pd.DataFrame]:
     symbols = _symbols(config) or None
-    return read_panel(_files(config), symbols=symbols, repair=repairs(config.repair), stamped=config.stamped)
+    return read_panel(_files(config), symbols=symbols, repair=repairs_of(config.repair), stamped=config.stamped)
 
 
 def _files(config: StudyConfig) -> list[str]:

@@ -22,13 +22,7 @@ def model_by_path(path: str, **parameters: Any) -> Any:
     >>> model_by_path("sklearn.ensemble.ExtraTreesClassifier", n_estimators=50, lookback=3)
     Sklearn(estimator=ExtraTreesClassifier(n_estimators=50), lookback=3)
     """
-    kind = import_class(path)
-    if _is_module(kind):
-        from mlcore.models.module import Module as around
-    elif hasattr(kind, "fit") and hasattr(kind, "predict") and hasattr(kind, "get_params"):
-        from mlcore.models.sklearn import Sklearn as around  # type: ignore[assignment]
-    else:
-        raise BarwiseError(f"`model` {path!r} is neither a scikit-learn estimator nor a torch.nn.Module.")
+    kind, around = import_class(path), face_of(path)
     signature, outer = inspect.signature(kind).parameters, set(inspect.signature(around).parameters)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.values())
     inner = (set(parameters) - outer if takes_any else set(signature)) - OWN
@@ -41,6 +35,20 @@ def model_by_path(path: str, **parameters: Any) -> Any:
     theirs = {name: value for name, value in parameters.items() if name in inner}
     ours = {name: value for name, value in parameters.items() if name not in inner}
     return around.around(kind, path, theirs, ours)
+
+
+def face_of(path: str) -> Any:
+    """Return the class of ours that goes around the class at `path`; refuse one that is neither."""
+    kind = import_class(path)
+    if _is_module(kind):
+        from mlcore.models.module import Module
+
+        return Module
+    if hasattr(kind, "fit") and hasattr(kind, "predict") and hasattr(kind, "get_params"):
+        from mlcore.models.sklearn import Sklearn
+
+        return Sklearn
+    raise BarwiseError(f"`model` {path!r} is neither a scikit-learn estimator nor a torch.nn.Module.")
 
 
 def import_class(path: str) -> type:

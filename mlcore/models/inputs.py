@@ -18,23 +18,32 @@ UNKNOWN = -1  # its value for a symbol that was not trained on
 
 
 def check_fit(windows: Windows, y: np.ndarray, task: Task, *, lookback: int) -> np.ndarray:
-    """Return `y` as ``(N,)`` float64; refuse what no model can learn from.
+    """Return `y` as float64, ``(N,)`` or ``(N, H)`` for a task of several horizons; refuse what cannot be learned from.
 
     Refused: windows of another lookback than the model's, no rows, a length that does not fit, labels that
     are NaN, inf, no class code of `task`, or all of one class. Features are looked at by `check_finite`.
     """
     y = np.array(y, dtype=np.float64)
     check_windows(windows, lookback=lookback)
-    if y.shape != (len(windows),):
-        raise BarwiseError(f"`y` has shape {y.shape}; it must be ({len(windows)},): one label a window.")
+    wanted = label_shape(len(windows), task)
+    if y.shape != wanted:
+        raise BarwiseError(f"`y` has shape {y.shape}; it must be {wanted}: one label a window and horizon.")
     if not len(y):
         raise BarwiseError("`windows` is empty: a model cannot be fitted on no rows. Give it a longer training span.")
-    bad = np.flatnonzero(~np.isfinite(y))
+    bad = np.argwhere(~np.isfinite(y))
     if bad.size:
-        raise BarwiseError(f"`y` is {y[bad[0]]} at row {bad[0]}; labels must be finite. Drop the rows without a label.")
+        raise BarwiseError(
+            f"`y` is {y[tuple(bad[0])]} at row {bad[0][0]}; labels must be finite. Drop the rows without a label."
+        )
     if task.kind == "classes":
-        _check_classes(y, task)
+        for codes, part in zip(y.reshape(len(y), -1).T, task.parts(), strict=True):
+            _check_classes(codes, part)
     return y
+
+
+def label_shape(n_rows: int, task: Task) -> tuple[int, ...]:
+    """Return the shape that labels of `n_rows` rows have: ``(N,)``, or ``(N, H)`` for several horizons."""
+    return (n_rows,) if task.n_horizons == 1 else (n_rows, task.n_horizons)
 
 
 def _check_classes(y: np.ndarray, task: Task) -> None:

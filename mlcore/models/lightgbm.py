@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import lightgbm
 import numpy as np
 
+from mlcore.losses import Loss
 from mlcore.models.inputs import symbol_column
 from mlcore.models.trees import BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
@@ -34,10 +35,12 @@ class LightGBM(BoostedTrees):
     learning_rate, num_leaves, feature_fraction, bagging_fraction, l2 : LightGBM's own.
     patience : rounds without a better validation loss before stopping.
     seed : of bagging and feature sampling.
+    loss, loss_params, class_weights : as in `mlcore.losses`; focal is not known here.
 
     A feature `symbol` (several symbols trained on together, `mlcore.panel`) is split on as a category.
     """
 
+    known_losses = ("cross_entropy", "squared", "huber", "weighted_squared", "pinball")
     reads_symbol = True
 
     def __init__(
@@ -55,6 +58,9 @@ class LightGBM(BoostedTrees):
         l2: float = 1.0,
         patience: int = 30,
         seed: int = 0,
+        loss: str | None = None,
+        loss_params: dict[str, float] | None = None,
+        class_weights: str | tuple[float, ...] | None = None,
     ) -> None:
         self.lookback = lookback
         self.lags = lags
@@ -69,10 +75,15 @@ class LightGBM(BoostedTrees):
         self.l2 = l2
         self.patience = patience
         self.seed = seed
+        self.loss = loss
+        self.loss_params = loss_params
+        self.class_weights = class_weights
 
-    def _objectives(self) -> list[dict[str, Any]]:
+    def _objectives(self, loss: Loss) -> list[dict[str, Any]]:
         if self.task_.kind == "quantiles":
             return [{"objective": "quantile", "alpha": q} for q in self.task_.quantiles]
+        if loss.name == "huber":
+            return [{"objective": "huber", "alpha": loss.numbers["delta"]}]
         if self.task_.kind == "regression":
             return [{"objective": "regression"}]
         if len(self.classes_) == 2:
@@ -82,11 +93,13 @@ class LightGBM(BoostedTrees):
     def _boost(self, train: Rows, held_out: Rows | None, objective: dict[str, Any]) -> tuple[lightgbm.Booster, int]:
         options = self._options(len(train[1])) | objective
         symbol = symbol_column(self)  # its newest value is the column of the same number
-        rows = lightgbm.Dataset(*train, params=options, categorical_feature=[] if symbol is None else [symbol])
+        categories = [] if symbol is None else [symbol]
+        x, y, weight = train
+        rows = lightgbm.Dataset(x, y, weight=weight, params=options, categorical_feature=categories)
         if held_out is None:
             booster = lightgbm.train(options, rows, self.n_estimators)
         else:
-            judge = lightgbm.Dataset(*held_out, reference=rows)
+            judge = lightgbm.Dataset(held_out[0], held_out[1], weight=held_out[2], reference=rows)
             stop = lightgbm.early_stopping(self.patience, verbose=False)
             # What `train` returns ends with the best round: later ones are not kept.
             booster = lightgbm.train(options, rows, self.n_estimators, valid_sets=[judge], callbacks=[stop])
@@ -118,20 +131,19 @@ class LightGBM(BoostedTrees):
     def _gains(self, booster: lightgbm.Booster, n_columns: int) -> np.ndarray:
         return np.asarray(booster.feature_importance("gain"), dtype=np.float64)
 
-    def get_state(self) -> ModelState:
+    def _get_state(self) -> ModelState:
         """The boosters as LightGBM writes them, and the labels' scale (`mlcore.store`)."""
         texts = {f"booster-{i}": booster.model_to_string() for i, booster in enumerate(self.boosters_)}
         return ModelState(texts=texts, values=self._learnt())
 
-    def set_state(self, state: ModelState) -> Self:
-        """Become the model that `state` was taken of; parameters are set already."""
+    def _set_state(self, state: ModelState) -> None:
         self._set_learnt(state)
-        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(len(self._objectives()))]
+        n = len(self._objectives(self.check_task(self.task_)))
+        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(n)]
         try:
             self.boosters_ = [lightgbm.Booster(model_str=text) for text in texts]
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise StoreError(f"`booster` is no LightGBM model: {error}") from None
-        return self
 
 
 def _whole(text: str) -> str:

@@ -11,12 +11,13 @@ from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.ensemble import ExtraTreesClassifier
 
 from mlcore.errors import BarwiseError
-from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
+from mlcore.models.horizons import PerHorizon
+from mlcore.models.inputs import Validation, flatten, predict_in_parts, spread_over_classes
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
 
-class Sklearn(BaseEstimator):
+class Sklearn(PerHorizon, BaseEstimator):
     """A scikit-learn estimator on flattened windows.
 
     A classifier gives probabilities (`predict_proba`), a regressor returns, and a regressor with a parameter
@@ -32,6 +33,8 @@ class Sklearn(BaseEstimator):
     seed : random state of estimators that have one.
     """
 
+    get_state = set_state = None  # type: ignore[assignment]  # a pickle would run code when it is read
+
     def __init__(self, estimator: Any = None, lookback: int = 1, seed: int = 0) -> None:
         self.estimator = estimator
         self.lookback = lookback
@@ -45,17 +48,16 @@ class Sklearn(BaseEstimator):
         except TypeError as error:
             raise BarwiseError(f"`model` {path!r} cannot be made: {error}.") from None
 
-    def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Sklearn:
-        """Fit clones of the estimator; refuse a task that it does not speak."""
-        y = check_fit(windows, y, task, lookback=self.lookback)
-        made = self._estimators(task)
-        self.task_, self.n_features_in_ = task, windows.shape[2]
+    def check_task(self, task: Task) -> None:
+        """Refuse a task that the estimator does not speak."""
+        self._estimators(task.lead)
+
+    def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:
         self.unit_ = 1.0 if task.kind == "classes" else float(np.std(y)) or 1.0  # log returns are tiny
         x, y = flatten(windows), y.astype(np.int64) if task.kind == "classes" else y / self.unit_
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="sklearn")
-            self.estimators_ = [estimator.fit(x, y) for estimator in made]
-        return self
+            self.estimators_ = [estimator.fit(x, y) for estimator in self._estimators(task)]
 
     def _estimators(self, task: Task) -> list[Any]:
         base = ExtraTreesClassifier() if self.estimator is None else self.estimator
@@ -88,11 +90,7 @@ class Sklearn(BaseEstimator):
             f"`label` makes quantiles and {name} has no parameter for a quantile: take QuantileRegressor."
         )
 
-    def predict(self, windows: Windows) -> np.ndarray:
-        """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
-        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        if not len(windows):
-            return np.empty((0, self.task_.n_outputs))
+    def _predict_one(self, windows: Windows) -> np.ndarray:
         return predict_in_parts(self._predict, windows, np.float32)
 
     def _predict(self, x: np.ndarray) -> np.ndarray:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from mlcore.models.inputs import PART, Validation, check_fit, check_windows, spread_over_classes, symbol_column
+from mlcore.losses import ClassWeights, Loss, choose_loss, class_weights_of, row_weights, without_weights
+from mlcore.models.horizons import PerHorizon
+from mlcore.models.inputs import PART, Validation, check_windows, spread_over_classes, symbol_column
 from mlcore.models.summaries import Summaries
-from mlcore.store.state import ModelState, task_of, task_values
+from mlcore.store.state import ModelState
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
-Rows = tuple[np.ndarray, np.ndarray]  # (N, C) columns and (N,) targets
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # (N, C) columns, (N,) targets and weights
 
 
-class BoostedTrees(BaseEstimator, ABC):
-    """Boosters on `Summaries` of a window. A library's face gives `_objectives`, `_boost`, `_raw` and its own state.
+class BoostedTrees(PerHorizon, BaseEstimator, ABC):
+    """Boosters on `Summaries` of a window; several horizons have boosters of their own.
+
+    A library's face gives `_objectives`, `_boost`, `_raw`, `_contributions`, `_gains` and its own state.
 
     Attributes
     ----------
@@ -34,9 +38,13 @@ class BoostedTrees(BaseEstimator, ABC):
     momentum: Sequence[int]
     n_estimators: int
     patience: int
+    loss: str | None
+    loss_params: dict[str, float] | None
+    class_weights: ClassWeights
+    known_losses: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def _objectives(self) -> list[dict[str, Any]]:
+    def _objectives(self, loss: Loss) -> list[dict[str, Any]]:
         """Return the library's options for the task, one dict a booster."""
 
     @abstractmethod
@@ -55,18 +63,24 @@ class BoostedTrees(BaseEstimator, ABC):
     def _gains(self, booster: Any, n_columns: int) -> np.ndarray:
         """Return ``(C,)`` the total gain of the splits on each column."""
 
-    def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:
-        """Fit on `windows` and labels `y` ``(N,)``; with `validation` stop early and keep the best round."""
-        y = check_fit(windows, y, task, lookback=self.lookback)
-        self.task_ = task
-        self.n_features_in_ = windows.shape[2]
+    def check_task(self, task: Task) -> Loss:
+        """Return the loss that `task` is trained by; refuse one that does not fit it."""
+        return choose_loss(task, self.loss, self.loss_params, self.class_weights, known=self.known_losses)
+
+    def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:
+        loss = self.check_task(task)
+        self.weights_ = None
+        if task.kind == "classes":
+            self.weights_ = class_weights_of(y, task.n_outputs, loss.class_weights)
         targets, judged = self._targets(y, validation)
-        train = self._columns(windows), targets
-        held_out = None if judged is None or not len(judged[0]) else (self._columns(judged[0]), judged[1])
-        grown = [self._boost(train, held_out, objective) for objective in self._objectives()]
+        train = self._columns(windows), targets, row_weights(loss, y, weights=self.weights_)
+        held_out = None
+        if judged is not None and len(judged[0]):
+            weight = row_weights(loss, self._labels(judged[1]), weights=self.weights_)
+            held_out = self._columns(judged[0]), judged[1], weight
+        grown = [self._boost(train, held_out, objective) for objective in self._objectives(loss)]
         self.boosters_ = [booster for booster, _ in grown]
         self.best_epoch_ = tuple(rounds for _, rounds in grown)
-        return self
 
     def _summaries(self) -> Summaries:
         return Summaries.within(self.lookback, self.lags, self.rolling, self.momentum)
@@ -91,11 +105,13 @@ class BoostedTrees(BaseEstimator, ABC):
             validation = validation[0], (validation[1] - self.center_) / self.unit_
         return (y - self.center_) / self.unit_, validation
 
-    def predict(self, windows: Windows) -> np.ndarray:
-        """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
-        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        if not len(windows):
-            return np.empty((0, self.task_.n_outputs))
+    def _labels(self, targets: np.ndarray) -> np.ndarray:
+        """Targets as the labels they were made of."""
+        if self.task_.kind == "classes":
+            return self.classes_[targets.astype(np.int64)]
+        return targets * self.unit_ + self.center_
+
+    def _predict_one(self, windows: Windows) -> np.ndarray:
         step = max(1, PART // len(self._names()))
         pieces = (windows.take(slice(at, at + step)) for at in range(0, len(windows), step))
         return np.concatenate([self._predict(self._columns(piece)) for piece in pieces])
@@ -107,7 +123,8 @@ class BoostedTrees(BaseEstimator, ABC):
             columns = columns * self.unit_ + self.center_
             return np.sort(columns, axis=1) if self.task_.kind == "quantiles" else columns
         probabilities = np.column_stack([1.0 - columns, columns]) if columns.shape[1] == 1 else columns
-        return spread_over_classes(probabilities, self.classes_, self.task_.n_outputs)
+        told = spread_over_classes(probabilities, self.classes_, self.task_.n_outputs)
+        return without_weights(told, self.weights_)
 
     def explain(self, windows: Windows) -> dict[str, pd.DataFrame]:
         """Return what the trees look at, by feature and by summary of it (`Summaries`).
@@ -131,17 +148,14 @@ class BoostedTrees(BaseEstimator, ABC):
         }
 
     def _learnt(self) -> dict[str, Any]:
-        values: dict[str, Any] = {"n_features": self.n_features_in_, "best_epoch": self.best_epoch_}
+        values: dict[str, Any] = {"best_epoch": self.best_epoch_, "weights": self.weights_}
         if self.task_.kind == "classes":
-            values["classes"] = self.classes_.tolist()
-        else:
-            values |= {"center": self.center_, "unit": self.unit_}
-        return values | {"task": task_values(self.task_)}
+            return values | {"classes": self.classes_.tolist()}
+        return values | {"center": self.center_, "unit": self.unit_}
 
     def _set_learnt(self, state: ModelState) -> None:
         values = state.values
-        self.task_, self.n_features_in_ = task_of(values["task"]), values["n_features"]
-        self.best_epoch_ = values["best_epoch"]
+        self.best_epoch_, self.weights_ = values["best_epoch"], values.get("weights")
         if self.task_.kind == "classes":
             self.classes_ = np.asarray(values["classes"], dtype=np.int64)
         else:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from mlcore.errors import BarwiseError
+from mlcore.losses import Loss
 from mlcore.models.trees import BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
 
@@ -31,9 +32,12 @@ class XGBoost(BoostedTrees):
     learning_rate, max_leaves, colsample_bynode, subsample, reg_lambda : XGBoost's own.
     patience : rounds without a better validation loss before stopping.
     seed : of the rows and columns drawn.
+    loss, loss_params, class_weights : as in `mlcore.losses`; focal and huber are not known here.
 
     Raises BarwiseError where XGBoost is not installed.
     """
+
+    known_losses = ("cross_entropy", "squared", "weighted_squared", "pinball")
 
     def __init__(
         self,
@@ -50,6 +54,9 @@ class XGBoost(BoostedTrees):
         reg_lambda: float = 1.0,
         patience: int = 30,
         seed: int = 0,
+        loss: str | None = None,
+        loss_params: dict[str, float] | None = None,
+        class_weights: str | tuple[float, ...] | None = None,
     ) -> None:
         self.lookback = lookback
         self.lags = lags
@@ -64,8 +71,11 @@ class XGBoost(BoostedTrees):
         self.reg_lambda = reg_lambda
         self.patience = patience
         self.seed = seed
+        self.loss = loss
+        self.loss_params = loss_params
+        self.class_weights = class_weights
 
-    def _objectives(self) -> list[dict[str, Any]]:
+    def _objectives(self, loss: Loss) -> list[dict[str, Any]]:
         if self.task_.kind == "quantiles":
             return [{"objective": "reg:quantileerror", "quantile_alpha": list(self.task_.quantiles)}]
         if self.task_.kind == "regression":
@@ -77,10 +87,10 @@ class XGBoost(BoostedTrees):
     def _boost(self, train: Rows, held_out: Rows | None, objective: dict[str, Any]) -> tuple[Any, int]:
         xgboost = _library()
         options = self._options(len(train[1])) | objective
-        rows = xgboost.QuantileDMatrix(train[0], train[1], nthread=1)
+        rows = xgboost.QuantileDMatrix(train[0], train[1], weight=train[2], nthread=1)
         if held_out is None:
             return xgboost.train(options, rows, self.n_estimators), self.n_estimators
-        judge = xgboost.QuantileDMatrix(held_out[0], held_out[1], ref=rows, nthread=1)
+        judge = xgboost.QuantileDMatrix(held_out[0], held_out[1], weight=held_out[2], ref=rows, nthread=1)
         stop = xgboost.callback.EarlyStopping(rounds=self.patience, save_best=True)
         booster = xgboost.train(
             options, rows, self.n_estimators, evals=[(judge, "validation")], callbacks=[stop], verbose_eval=False
@@ -117,16 +127,15 @@ class XGBoost(BoostedTrees):
             gains[int(name[1:])] = gain
         return gains
 
-    def get_state(self) -> ModelState:
+    def _get_state(self) -> ModelState:
         """The booster as XGBoost writes it (JSON), and the labels' scale (`mlcore.store`)."""
         texts = {f"booster-{i}": booster.save_raw("json").decode() for i, booster in enumerate(self.boosters_)}
         return ModelState(texts=texts, values=self._learnt())
 
-    def set_state(self, state: ModelState) -> Self:
-        """Become the model that `state` was taken of; parameters are set already."""
+    def _set_state(self, state: ModelState) -> None:
         self._set_learnt(state)
-        self.boosters_ = [_booster(state.texts[f"booster-{i}"]) for i in range(len(self._objectives()))]
-        return self
+        n = len(self._objectives(self.check_task(self.task_)))
+        self.boosters_ = [_booster(state.texts[f"booster-{i}"]) for i in range(n)]
 
 
 def _booster(text: str) -> Any:

@@ -144,3 +144,17 @@ def test_names_come_back_as_they_went_in():
     benchmark, models = losses(600, 2)
     good = pd.Series(benchmark - 1.0 + 0.01 * np.sin(np.arange(600))).to_numpy()
     assert superior(benchmark, models | {"a b": good}, block=2, reps=200).better == ("a b",)
+
+
+def test_all_models_may_be_better_and_the_step_finds_what_the_first_look_misses():
+    benchmark, _ = losses()
+    rng = np.random.default_rng(0)
+    models = {f"m{i}": benchmark - gain + rng.standard_normal(1500) for i, gain in enumerate([0.5, 0.4, 0.3, 0.2])}
+    assert superior(benchmark, models, block=1, reps=300).better == ("m0", "m1", "m2", "m3")
+    # One far better model and a single other: alone the other needs 1.65 errors, beside noise more.
+    step = np.random.default_rng(1).standard_normal(1500)
+    step = (step - step.mean()) / step.std()
+    near = {"near": benchmark - 1.85 / np.sqrt(1500) + step}
+    many = {f"sure{i}": benchmark - 5.0 + rng.standard_normal(1500) for i in range(8)}
+    found = superior(benchmark, near | many, block=1, reps=2000)
+    assert found.better == ("near", *many)

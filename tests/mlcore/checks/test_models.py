@@ -255,3 +255,44 @@ def test_slow_columns_stand_still_until_a_longer_bar_is_whole(first, ratio):
     np.testing.assert_allclose(
         table[row, first : first + 4], table[row + 1 - ratio : row + 1, :4].mean(axis=0) * ratio**0.5, rtol=1e-4
     )
+
+
+class SwapsTheHorizons(Broken):
+    def predict(self, windows):
+        raw = super().predict(windows)
+        return np.roll(raw, raw.shape[1] // self.task_.n_horizons, axis=1)
+
+
+class KnowsTheLeadOnly(Broken):
+    def predict(self, windows):
+        raw = super().predict(windows)
+        return np.tile(raw[:, : self.task_.lead.n_outputs], self.task_.n_horizons)
+
+
+class CrossesTheSecondHorizon(Broken):
+    def predict(self, windows):
+        raw = super().predict(windows)
+        return np.hstack([raw[:, :3], raw[:, :2:-1]])
+
+
+class TakesLabelsOfAnyShape(Broken):
+    def fit(self, windows, y, *, task, validation=None):
+        return super().fit(windows, y if task.n_horizons > 1 else np.asarray(y).reshape(len(y), -1)[:, 0], task=task)
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "check"),
+    [
+        (SwapsTheHorizons, "classes_twice", laws.model_finds_a_planted_signal),
+        (SwapsTheHorizons, "returns_twice", laws.model_finds_a_planted_signal),
+        (KnowsTheLeadOnly, "returns_twice", laws.model_finds_a_planted_signal),
+        (CrossesTheSecondHorizon, "quantiles_twice", laws.model_outputs_what_its_task_asks),
+        (OneColumn, "two_classes", laws.model_outputs_what_its_task_asks),
+        (TakesLabelsOfAnyShape, "five_classes", laws.model_refuses_labels_of_other_horizons),
+    ],
+    ids=lambda x: getattr(x, "__name__", x),
+)
+def test_a_model_that_does_not_speak_a_task_is_caught(kind, task, check):
+    check(Case(Linear(), laws.MORE_TASKS[task]))
+    with pytest.raises(BrokenLawError):
+        check(Case(kind(), laws.MORE_TASKS[task]))

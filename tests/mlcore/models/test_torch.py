@@ -259,6 +259,86 @@ class BothWays(nn.Module):
         return self.lstm(x_TBF)[0]
 
 
+def held_out_loss(model, task=CLASSES):
+    """The lowest validation loss on the training curve."""
+    return min(entry["validation"] for entry in model.history_)
+
+
+@EVERY
+def test_a_warm_start_begins_with_the_other_s_weights_and_never_ends_worse(kind):
+    first = fitted(small(kind))
+    again = fitted(small(kind, seed=8).warm_start_from(first))
+    start, later = again.history_[0], again.history_[1:]
+    assert (start["epoch"], [entry["epoch"] for entry in later]) == (0.0, [1.0, 2.0, 3.0][: len(later)])
+    assert start["validation"] == pytest.approx(held_out_loss(first), rel=1e-5)  # the same weights, rows and head
+    assert again.best_epoch_ == int(np.argmin([entry["validation"] for entry in again.history_])) - 1
+    assert state(first) == state(fitted(small(kind)))  # the other is left as it was
+    assert not hasattr(again, "start_")
+    assert fitted_state(again) == fitted_state(small(kind, seed=8))  # a clone knows nothing of it
+
+
+def test_a_warm_start_that_finds_nothing_better_keeps_what_it_began_with():
+    first = fitted(small(TCN, epochs=6))
+    again = fitted(small(TCN, learning_rate=3.0, warm_rate=1.0).warm_start_from(first))
+    assert again.best_epoch_ == -1
+    assert state(again) == state(first)
+
+
+def test_a_warm_start_is_at_a_lower_rate(monkeypatch):
+    rates = []
+    monkeypatch.setattr("mlcore.models.torch.train", lambda *args, plan, **more: rates.append(plan.learning_rate) or [])
+    monkeypatch.setattr("mlcore.models.torch.best_epoch", lambda history: 0)
+    first = fitted(small(TCN, learning_rate=0.01, warm_rate=0.2))
+    fitted(small(TCN, learning_rate=0.01, warm_rate=0.2).warm_start_from(first))
+    first.update(Windows(market()[0], np.arange(520, 560), L), np.ones(40))
+    assert rates == [0.01, pytest.approx(0.002), pytest.approx(0.002)]
+
+
+def test_a_warm_start_from_another_kind_or_shape_is_refused():
+    first = fitted(small(TCN))
+    with pytest.raises(BarwiseError, match="`other` is TCN; LSTM starts from a fitted LSTM"):
+        small(LSTM).warm_start_from(first)
+    with pytest.raises(BarwiseError, match="starts from a fitted TCN"):
+        small(TCN).warm_start_from(small(TCN))
+    wider = small(TCN, width=12).warm_start_from(first)
+    with pytest.raises(BarwiseError, match="weights that do not fit"):
+        fitted(wider)
+
+
+@EVERY
+@pytest.mark.parametrize("task", [CLASSES, NUMBER, QUANTILES], ids=lambda task: task.kind)
+def test_updates_are_small_and_the_same_every_time(kind, task):
+    table, move = market()
+    y = np.full(N, 2.0) if task.kind == "classes" else 0.01 * move + 0.05
+    ups = Windows(table, np.arange(505, 560), L), y[505:560]
+    model, asked = fitted(small(kind), task), Windows(table, np.arange(560, N), L)
+    before = model.predict(asked)
+    raws = []
+    for _ in range(2):
+        updated = pickle.loads(pickle.dumps(model))
+        assert updated.update(*ups) is updated
+        raws.append([updated.predict(asked), updated.update(*ups).predict(asked)])
+    np.testing.assert_array_equal(raws[0], raws[1])
+    (once, twice), outermost = raws[0], -1
+    moved = [raw[:, outermost].mean() - before[:, outermost].mean() for raw in (once, twice)]
+    assert 0 < moved[0] < moved[1]  # only the highest class, or high returns, were seen since
+    np.testing.assert_array_equal(model.predict(asked), before)
+
+
+def test_an_update_takes_any_number_of_rows_and_refuses_what_is_no_label():
+    model, (table, _) = fitted(small(TCN)), market()
+    before = model.predict(Windows(table, np.arange(560, N), L))
+    model.update(Windows(table, np.arange(0), L), np.empty(0))
+    np.testing.assert_array_equal(model.predict(Windows(table, np.arange(560, N), L)), before)
+    model.update(Windows(table, np.array([520]), L), np.array([1.0]))
+    assert (model.predict(Windows(table, np.arange(560, N), L)) != before).any()
+    for y in (np.ones(2), np.array([np.nan])):
+        with pytest.raises(BarwiseError, match="finite labels of the 1 windows"):
+            model.update(Windows(table, np.array([520]), L), y)
+    with pytest.raises(BarwiseError, match="hold 4 bars"):
+        model.update(Windows(table, np.array([520]), 4), np.ones(1))
+
+
 class Undecided(TorchModel):
     causal = False
 
@@ -288,3 +368,61 @@ def test_lstm_and_tcn_take_the_same_training_arguments():
         parameters = inspect.signature(kind).parameters
         assert shared <= set(parameters)
         assert {parameters[name].kind for name in shared} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        (CLASSES, {"loss": "focal"}),
+        (CLASSES, {"loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": "balanced"}),
+        (CLASSES, {"class_weights": (1.0, 2.0, 4.0)}),
+        (NUMBER, {"loss": "huber"}),
+        (NUMBER, {"loss": "weighted_squared", "loss_params": {"threshold": 0.01}}),
+    ],
+)
+def test_every_loss_learns_something_else_than_the_plain_one_and_keeps_its_signal(task, options):
+    table, move = market()
+    held = Windows(table, np.arange(500, N), L)
+    told = []
+    for given in ({}, options):
+        raw = fitted(small(GRU, epochs=12, **given), task).predict(held)
+        view = raw @ np.asarray(CLASSES.scores) if task is CLASSES else raw[:, 0]
+        told.append(view)
+        assert np.corrcoef(view, move[500:])[0, 1] > 0.5
+        if task is CLASSES:  # weights or not: probabilities are about as frequent as what comes
+            codes = np.digitize(move[500:], [-0.3, 0.3])
+            np.testing.assert_allclose(raw.mean(axis=0), np.bincount(codes) / len(codes), atol=0.1)
+    assert not np.array_equal(*told)
+
+
+def test_a_loss_that_does_not_fit_the_label_is_refused_before_the_rows_are_looked_at():
+    with pytest.raises(BarwiseError, match="`loss` is 'huber', which is not for a label of kind 'classes'"):
+        fitted(small(LSTM, loss="huber"))
+    with pytest.raises(BarwiseError, match="`class_weights` is 'balanced', and a label of kind 'regression'"):
+        fitted(small(LSTM, class_weights="balanced"), NUMBER)
+
+
+@EVERY
+def test_every_network_foretells_several_horizons_each_by_its_own_answer(kind):
+    table, move = market()
+    other = 0.02 * table[:, 0] + 0.003 * np.random.default_rng(1).standard_normal(N)
+    y = np.column_stack([0.01 * move, other])
+    options = {} if kind.causal else {"dense": False}
+    model = small(kind, epochs=12, width=16, **options)
+    rows, held = np.arange(L - 1, 400), np.arange(410, 500)
+    model.fit(
+        Windows(table, rows, L), y[rows], task=NUMBER.over((5, 15)), validation=(Windows(table, held, L), y[held])
+    )
+    raw = model.predict(Windows(table, np.arange(500, N), L))
+    found = np.corrcoef(np.column_stack([raw, y[500:]]).T)
+    assert found[0, 2] > 0.3
+    assert found[1, 3] > 0.7
+    assert abs(found[0, 3]) < 0.3
+    assert np.std(raw[:, 1]) / np.std(other) == pytest.approx(1.0, abs=0.35)  # in units of its own
+
+
+def test_validation_of_another_shape_is_refused():
+    table, move = market()
+    windows, y = Windows(table, np.arange(L - 1, 300), L), np.column_stack([move, move])[L - 1 : 300]
+    with pytest.raises(BarwiseError, match=r"`validation` has labels of shape \(292,\); they must be \(292, 2\)"):
+        small(LSTM).fit(windows, y, task=NUMBER.over((5, 15)), validation=(windows, y[:, 0]))
