@@ -86,7 +86,7 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
         repair = tuple(word.strip() for word in config.repair.split(",") if word.strip())
-        bars = read_bars(config.bars, repair=repair, stamped=config.stamped, symbol=config.symbol)
+        bars = read_bars(config.file, repair=repair, stamped=config.stamped, symbol=config.symbol)
         label = one_start(make_label(bars, config), bars, models, config.max_gap)
         protocol = Protocol(config, bars, label, bars_sha256(bars))
         entrants = _enter_all(protocol, names, progress)
