@@ -29,8 +29,9 @@ class Fold:
         0, 1, 2, ... in time.
     train, test
         int64 rows of the bars, increasing. `test` holds every bar of its block, also those not to be traded.
+        Of several markets stacked one below the other: rows of the stack.
     trained_through
-        Row of the last bar that any training label touched; always before ``test[0]``.
+        Row of `index` of the last bar that any training label touched; always before the test block.
     opened
         When the test block begins: the calendar's boundary for durations, else the stamp of ``test[0]``.
     """
@@ -81,33 +82,46 @@ class WalkForward:
         if isinstance(self.latency, bool) or not isinstance(self.latency, int | np.integer) or self.latency < 0:
             raise BarwiseError(f"`latency` is {self.latency!r}; it is a count of bars, 0 or more.")
 
-    def split(self, index: pd.DatetimeIndex, ends: np.ndarray, rows: np.ndarray | None = None) -> list[Fold]:
+    def split(
+        self,
+        index: pd.DatetimeIndex,
+        ends: np.ndarray,
+        rows: np.ndarray | None = None,
+        moments: np.ndarray | None = None,
+    ) -> list[Fold]:
         """Return the folds over N bars.
+
+        Several markets are cut at one moment for all: `index` then is their common clock, a row is one bar of one
+        market, and `moments` says when it is. Counts (`train`, `test`, `latency`) are of moments, not of rows: a
+        moment is trained on where any market has a row there that may be, and each row must be legal by itself.
 
         Parameters
         ----------
-        index : ``(N,)`` stamps of the bars.
-        ends : ``(N,)`` row of the last bar each row's label touches (beyond N-1 where it is not in the frame).
+        index : ``(M,)`` stamps of the bars, M = N for one market.
+        ends : ``(N,)`` row of `index` that each row's label touches last (beyond M-1 where it is not in the frame).
         rows : rows that may be trained on, as a bool mask or as row numbers; default all. The clock starts
             at the first of them, so a warm-up shortens no fold.
+        moments : ``(N,)`` row of `index` at which each row is; default its own number.
 
         Raises
         ------
         BarwiseError
             Fewer bars than one fold needs, or a hole in the bars as long as the train window.
         """
-        ends = _checked_ends(ends, len(index))
-        usable = np.arange(len(index)) if rows is None else _row_numbers(rows)
-        free = ends[usable] + self.latency + 1  # first test row that may use this train row
-        purge = int((ends - np.arange(len(index))).max(initial=0)) + self.latency
-        first = self._first_test_row(index, usable, free, purge)
+        moments = np.arange(len(index)) if moments is None else np.asarray(moments, dtype=np.int64)
+        ends = _checked_ends(ends, moments)
+        usable = np.arange(len(moments)) if rows is None else _row_numbers(rows)
+        when, free = moments[usable], ends[usable] + self.latency + 1  # first test moment that may use this train row
+        known, known_free = _earliest(when, free)
+        purge = int((ends - moments).max(initial=0)) + self.latency
+        first = self._first_test_row(index, known, known_free, purge)
         folds: list[Fold] = []
-        for start, stop, opened in self._blocks(index, usable, first):
-            legal = usable[free <= start]
-            train = self._window(index, legal, opened)
-            if not train.size:
-                raise self._no_train_rows(index, usable, start, opened, purge)
-            test = np.arange(start, stop, dtype=np.int64)
+        for start, stop, opened in self._blocks(index, known, first):
+            window = self._window(index, known[known_free <= start], opened)
+            if not window.size:
+                raise self._no_train_rows(index, known, start, opened, purge)
+            train = usable[(free <= start) & (when >= window[0])]
+            test = np.flatnonzero((moments >= start) & (moments < stop))
             folds.append(Fold(len(folds), train, test, int(ends[train].max()), opened))
         return folds
 
@@ -208,18 +222,23 @@ def _read_length(value: object) -> Length | None:
         return None
 
 
-def newest_split(rows: np.ndarray, ends: np.ndarray, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+def newest_split(
+    rows: np.ndarray, ends: np.ndarray, share: float = 0.2, moments: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Split training rows for early stopping: ``(train, validation)``, purged like the outer split.
 
     The validation rows are the newest `share` of `rows`; of the others those are kept whose label ended
-    before the first validation row.
+    before the first validation row. With `moments` (when each row is; `ends` are moments then, as in
+    `WalkForward.split`) both are cut at one moment, and all rows of that moment are validated on.
     """
     if not 0 < share < 1:
         raise BarwiseError(f"`share` is {share}; the validation share lies between 0 and 1.")
     rows = np.asarray(rows, dtype=np.int64)
+    when = rows if moments is None else moments[rows]
     n_validation = max(1, round(share * len(rows)))
-    older, validation = rows[:-n_validation], rows[-n_validation:]
-    train = older[ends[older] < validation[0]] if len(older) else older
+    first = np.partition(when, -n_validation)[-n_validation] if len(when) else 0
+    validation = rows[when >= first]
+    train = rows[ends[rows] < first]  # a label never ends before its row
     if not len(train):
         raise BarwiseError(
             f"`share` {share} of {len(rows)} rows leaves no row whose label ends before the validation rows begin. "
@@ -228,11 +247,20 @@ def newest_split(rows: np.ndarray, ends: np.ndarray, share: float = 0.2) -> tupl
     return train, validation
 
 
-def _checked_ends(ends: np.ndarray, n: int) -> np.ndarray:
+def _earliest(when: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the moments of `when`, each once, and the smallest `free` of a row there."""
+    order = np.lexsort((free, when))
+    moments, first = np.unique(when[order], return_index=True)
+    return moments, free[order][first]
+
+
+def _checked_ends(ends: np.ndarray, moments: np.ndarray) -> np.ndarray:
     ends = np.asarray(ends, dtype=np.int64)
-    if ends.shape != (n,):
-        raise BarwiseError(f"`ends` has shape {ends.shape}; it needs one row number for each of the {n} bars.")
-    if (early := np.flatnonzero(ends < np.arange(n))).size:
+    if ends.shape != moments.shape:
+        raise BarwiseError(
+            f"`ends` has shape {ends.shape}; it needs one row number for each of the {len(moments)} bars."
+        )
+    if (early := np.flatnonzero(ends < moments)).size:
         raise BarwiseError(
             f"`ends` says row {early[0]} ends on bar {ends[early[0]]}; a label never ends before its row."
         )

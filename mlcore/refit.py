@@ -4,43 +4,66 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mlcore.confidence import ask, centre
 from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
 from mlcore.models.inputs import checked_predict
 from mlcore.scaling import Scaler
+from mlcore.stack import Layout
 from mlcore.store.folds import StoredFold, save_fold
 from mlcore.store.state import StoreError
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
 FEWEST_TRAIN_ROWS = 30  # below this a fold forecasts nothing: what it learnt would be chance
+FEWEST_SCALER_ROWS = 30  # below this a symbol's scale is chance
+SYMBOL = "symbol"  # the column that says whose row it is, as `mlcore.models.symbols` finds it (which imports torch)
+UNKNOWN = -1  # the code of a symbol that the fold was not trained on
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What all folds read; plain arrays, so that joblib maps them into the workers instead of copying them."""
+    """What all folds read; plain arrays, so that joblib maps them into the workers instead of copying them.
+
+    Rows are those of the stack where there are several symbols (`mlcore.stack`).
+    """
 
     model: Any
     task: Task
     table: np.ndarray  # (N, F)
     columns: tuple[str, ...]
-    values: np.ndarray  # (N,) labels
-    ends: np.ndarray  # (N,)
+    values: np.ndarray  # (N,) labels, or (N, H) of several horizons
+    ends: np.ndarray  # (N,) moments, as `layout.moments`
     tradable: np.ndarray  # (N,) bool: the window is whole
     validation: float
     shuffle_labels: bool
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    confidence: str | None = None  # name of the rule
+    interval: pd.Timedelta | None = None  # of the bars
     stride: int = 1  # of the inner training rows every stride-th is fitted on
+    explained: int | None = None  # number of the fold whose model is asked what it looks at
+    layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
+
+    def __post_init__(self) -> None:
+        if self.layout is None:
+            object.__setattr__(self, "layout", Layout.of_one(len(self.table)))
+
+    @property
+    def tells_symbols(self) -> bool:
+        """Whether the model is given the column `SYMBOL`: it can read it, and there is more than one."""
+        return len(self.layout.starts) > 2 and bool(getattr(self.model, "reads_symbol", False))
 
 
 @dataclass
@@ -50,12 +73,15 @@ class Outcome:
     number: int
     raw: np.ndarray  # (n_test, n_outputs), NaN where nothing is forecast
     scale: ReturnScale | None = None
+    more: dict[str, np.ndarray] = field(default_factory=dict)  # what else forecasts are made of, (n_test,) each
     n_validation: int = 0
     best_epoch: Any = None
     seconds: float = 0.0
     failure: str | None = None
     warnings: tuple[str, ...] = ()
     stored: str | None = None  # name of the folder below the store
+    left_out: tuple[int, ...] = ()  # symbols with rows to forecast and too few before them to be scaled by
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)  # of the explained fold only
 
 
 def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -> Outcome:
@@ -84,52 +110,117 @@ def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -
 
 
 def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict[str, Any]) -> None:
-    lookback = shared.model.lookback
-    train, held_out = newest_split(fold.train, shared.ends, shared.validation)
+    layout = shared.layout
+    train, held_out = newest_split(fold.train, shared.ends, shared.validation, layout.moments)
     train = train[(len(train) - 1) % shared.stride :: shared.stride]  # the newest one stays
-    if len(train) < FEWEST_TRAIN_ROWS:
-        raise BarwiseError(f"`train` leaves {len(train)} rows to fit on; at least {FEWEST_TRAIN_ROWS} are needed.")
-    first = int(train[0]) - lookback + 1
-    table, scaler = _local_table(shared, train, first, int(fold.test[-1]) + 1)
-    past = table[: int(held_out[-1]) - first + 1]  # the model is handed no row after its last training row
+    _check_enough(train)
+    inputs = Inputs(shared, fold, train)
+    train, held_out = inputs.those_scaled(train), inputs.those_scaled(held_out)
+    _check_enough(train)
     y = shared.values[fold.train]
     if shared.shuffle_labels:
         y = np.random.default_rng(_fold_seed(shared.seed, fold.number)).permutation(y)
-    y_train, y_held_out = y[np.searchsorted(fold.train, train)], y[len(fold.train) - len(held_out) :]
-    windows = Windows(past, train - first, lookback)
-    judge = Windows(past, held_out - first, lookback)
+    y_train, y_held_out = (y[np.searchsorted(fold.train, rows)] for rows in (train, held_out))
+    # The model is handed no row after its last training row, of any symbol.
+    windows, judge = inputs.windows(train, held_out)
     model = _fresh(shared, fold.number).fit(windows, y_train, task=shared.task, validation=(judge, y_held_out))
     if shared.task.kind != "classes":
-        center = _center(shared.task)
-        outcome.scale = ReturnScale.of(checked_predict(model, judge, shared.task)[:, center], y_held_out)
-    ready = shared.tradable[fold.test]
-    outcome.raw[ready] = checked_predict(model, Windows(table, fold.test[ready] - first, lookback), shared.task)
+        told, came = checked_predict(model, judge, shared.task), y_held_out.reshape(len(y_held_out), -1)[:, 0]
+        lead = shared.task.lead
+        outcome.scale = ReturnScale.of(centre(told[:, : lead.n_outputs], lead), came)  # the lead's, as the signal is
+    asked = fold.test[shared.tradable[fold.test]]
+    ready = inputs.those_scaled(asked)
+    outcome.left_out = tuple(np.setdiff1d(layout.symbol_of(asked), layout.symbol_of(ready)).tolist())
+    (ahead,) = inputs.windows(ready)
+    place = np.searchsorted(fold.test, ready)
+    outcome.raw[place], more = ask(model, ahead, shared.task, shared.confidence)
+    for name, values in more.items():
+        outcome.more[name] = np.full(len(fold.test), np.nan)
+        outcome.more[name][place] = values
     outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
     if shared.store is not None:
-        stored = StoredFold(model, scaler, outcome.scale, shared.task, record)
+        stored = StoredFold(model, inputs.scalers[0], outcome.scale, shared.task, record)
         outcome.stored = save_fold(shared.store, stored, shared.store_name).name
+    if fold.number == shared.explained:
+        outcome.explanation = explanation_of(model, ahead)
 
 
-def _local_table(shared: Shared, train: np.ndarray, first: int, stop: int) -> tuple[np.ndarray, Scaler | None]:
-    """Rows `first` to `stop` as the model wants them; the scaler sees the inner training rows only."""
-    rows = np.array(shared.table[first:stop])  # a copy of our own: the same alignment in every process
+def _check_enough(train: np.ndarray) -> None:
+    if len(train) < FEWEST_TRAIN_ROWS:
+        raise BarwiseError(f"`train` leaves {len(train)} rows to fit on; at least {FEWEST_TRAIN_ROWS} are needed.")
+
+
+class Inputs:
+    """Rows of one fold as the model wants them: scaled symbol by symbol, the symbol told where it is asked for.
+
+    scalers
+        Symbol -> its scaler (None for a model that wants raw features): fitted on its inner training rows, or, where
+        those are too few, on all its rows with a whole window from the first training moment to the last bar that any
+        training label touched. A symbol without enough of either is not here: it is neither trained on nor forecast.
+    codes
+        Symbol -> 0, 1, ... for those that `train` has rows of, in their order. What is listed later changes none.
+    """
+
+    def __init__(self, shared: Shared, fold: Fold, train: np.ndarray) -> None:
+        self.shared = shared
+        self.scalers = _scalers(shared, fold, train)
+        known = (symbol for symbol, _ in shared.layout.by_symbol(self.those_scaled(train)))
+        self.codes = {symbol: code for code, symbol in enumerate(known)}
+
+    def those_scaled(self, rows: np.ndarray) -> np.ndarray:
+        """Return those of `rows` whose symbol has a scaler."""
+        return rows[np.isin(self.shared.layout.symbol_of(rows), list(self.scalers))]
+
+    def windows(self, *rows: np.ndarray) -> list[Windows]:
+        """Return the windows of each set of rows, over one table that holds their bars and no later one."""
+        lookback = self.shared.model.lookback
+        every = np.unique(np.concatenate(rows))
+        parts, places, size = [np.empty((0, self.shared.table.shape[1]))] * (not len(every)), [], 0
+        for symbol, of_symbol in self.shared.layout.by_symbol(every):
+            first = of_symbol[0] - lookback + 1
+            parts.append(self._table(symbol, first, of_symbol[-1] + 1))
+            places.append(of_symbol - first + size)
+            size += len(parts[-1])
+        table = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        place = np.concatenate(places) if places else every
+        return [Windows(table, place[np.searchsorted(every, some)], lookback) for some in rows]
+
+    def _table(self, symbol: int, first: int, stop: int) -> np.ndarray:
+        scaler = self.scalers[symbol]
+        table = np.array(self.shared.table[first:stop])  # a copy of our own: the same alignment in every process
+        table = table if scaler is None else scaler.transform(table)
+        if not self.shared.tells_symbols:
+            return table
+        code = np.full((len(table), 1), self.codes.get(symbol, UNKNOWN), dtype=table.dtype)
+        return np.concatenate([table, code], axis=1)
+
+
+def _scalers(shared: Shared, fold: Fold, train: np.ndarray) -> dict[int, Scaler | None]:
+    """Return what `Inputs.scalers` says; nothing after the fold's `trained_through` goes in."""
+    layout, moments = shared.layout, shared.layout.moments
     if not getattr(shared.model, "scaled", True):
-        return rows, None
-    scaler = Scaler().fit(rows[train - first])
-    return scaler.transform(rows), scaler
+        return dict.fromkeys(range(len(layout.starts) - 1))
+    opened = moments[fold.train].min()
+    before = np.flatnonzero(shared.tradable & (moments >= opened) & (moments <= fold.trained_through))
+    rows = dict(layout.by_symbol(before)) | {
+        symbol: of_symbol for symbol, of_symbol in layout.by_symbol(train) if len(of_symbol) >= FEWEST_SCALER_ROWS
+    }
+    return {
+        symbol: Scaler().fit(shared.table[of_symbol])
+        for symbol, of_symbol in sorted(rows.items())
+        if len(of_symbol) >= FEWEST_SCALER_ROWS
+    }
 
 
 def _fresh(shared: Shared, number: int) -> Any:
     model = clone(shared.model)
     if "seed" in model.get_params(deep=False):
         model.set_params(seed=_fold_seed(shared.seed, number))
-    model.feature_names_in_ = shared.columns  # sklearn's name for it; `naive` finds the return by it
+    # sklearn's name for it; `naive` finds the return by it
+    model.feature_names_in_ = (*shared.columns, SYMBOL) if shared.tells_symbols else shared.columns
+    model.bar_interval_ = shared.interval  # what a clock like "1h" is measured by
     return model
 
 
 def _fold_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)  # 31 bits: what LightGBM takes
-
-
-def _center(task: Task) -> int:
-    return int(np.argmin(np.abs(np.asarray(task.quantiles) - 0.5))) if task.kind == "quantiles" else 0

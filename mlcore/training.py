@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from mlcore.errors import BarwiseError
 from mlcore.heads import Head
+from mlcore.precision import Precision
+from mlcore.schedules import Schedule
 from mlcore.stretches import Stretches, batches
 from mlcore.windows import Windows
 
@@ -29,7 +32,7 @@ class Plan:
     """How to train: the constructor arguments of `mlcore.models.torch.TorchModel` that concern the loop.
 
     warm_up : share of the steps in which the learning rate rises. min_steps : optimiser steps of an epoch at
-    least (`fit_to`). clip : length that a gradient is cut down to. checks : validations per epoch.
+    least (`fit_to`). checks : validations per epoch.
     """
 
     stretch: int = 64
@@ -44,6 +47,8 @@ class Plan:
     checks: int = 1
     seed: int = 0
     device: str = "cpu"
+    schedule: str = "one_cycle"
+    precision: str = "full"
 
 
 @contextlib.contextmanager
@@ -66,11 +71,12 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
 
 
 class Forecaster(nn.Module):
-    """A causal network with the linear layer that its head reads."""
+    """A causal network with the linear layer that its head reads, and what stands before it (`inputs`), if anything."""
 
-    def __init__(self, network: nn.Module, head: Head) -> None:
+    def __init__(self, network: nn.Module, head: Head, inputs: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
+        self.inputs = inputs
         self.linear = nn.Linear(int(network.width), head.n_raw)  # type: ignore[arg-type]
         with torch.no_grad():
             self.linear.weight.mul_(0.1)  # begin near what is known without features
@@ -78,7 +84,7 @@ class Forecaster(nn.Module):
 
     def forward(self, x_TBF: torch.Tensor, size: int) -> torch.Tensor:
         """Return ``(S, B, R)`` raw outputs of the newest `size` bars."""
-        h_TBH = self.network(x_TBF)
+        h_TBH = self.network(x_TBF if self.inputs is None else self.inputs(x_TBF))
         return self.linear(h_TBH[len(h_TBH) - size :])
 
 
@@ -98,7 +104,7 @@ class Rows:
         table = np.ascontiguousarray(windows.table[first : rows[-1] + 1], dtype=np.float32)
         self.table = torch.from_numpy(table).to(device)
         target = head.target(np.asarray(y)[order])
-        self.target = torch.zeros(len(table), dtype=target.dtype)
+        self.target = torch.zeros((len(table), *target.shape[1:]), dtype=target.dtype)  # (N,) or (N, H)
         self.target[rows - first] = target
         self.wanted = np.zeros(len(table), dtype=np.float32)
         self.wanted[rows - first] = 1
@@ -106,7 +112,7 @@ class Rows:
         self.n = len(rows)
 
     def batch(self, blocks: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return ``(T, B, F)`` bars, ``(S * B,)`` targets and ``(S * B,)`` weights (0 where nothing is learned)."""
+        """Return ``(T, B, F)`` bars, ``(S * B, ...)`` targets and ``(S * B,)`` weights (0: nothing is learned)."""
         bars = self.stretches.bars(blocks)
         rows = bars[self.stretches.history :]
         weight = self.wanted[rows] * self.stretches.counting(blocks)
@@ -115,7 +121,7 @@ class Rows:
         x_TBF = self.table.index_select(0, index.view(-1)).view(*bars.shape, -1)
         return (
             x_TBF,
-            self.target[index[self.stretches.history :]].view(-1),
+            self.target[index[self.stretches.history :]].flatten(0, 1),
             torch.from_numpy(weight).view(-1).to(device),
         )
 
@@ -153,14 +159,6 @@ def row_losses(model: Forecaster, head: Head, rows: Rows) -> float:
     return total / rows.n
 
 
-def one_cycle(step: int, steps: int, warm_up: float) -> float:
-    """Return the share of the top learning rate: up in a line, down in a half cosine (Smith 2018)."""
-    rise = max(1, int(warm_up * steps))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + np.cos(np.pi * (step - rise) / max(1, steps - rise)))
-
-
 def fit_to(plan: Plan, n_rows: int) -> Plan:
     """Return `plan` with shorter stretches and smaller batches where an epoch of `n_rows` would have too few steps.
 
@@ -183,7 +181,9 @@ class Trainer:
             [self.flat], lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
         )
         self.order = np.random.default_rng(plan.seed)
-        self.steps, self.step = plan.epochs * -(-len(rows.stretches.blocks()) // plan.batch), 0
+        steps = plan.epochs * -(-len(rows.stretches.blocks()) // plan.batch)
+        self.schedule, self.step = Schedule(plan.schedule, steps, warm_up=plan.warm_up), 0
+        self.precision = Precision(plan.precision, plan.device)
 
     def epoch(self) -> Iterator[float]:
         """Learn from every row once; between checks, yield the mean training loss since the last one."""
@@ -197,13 +197,12 @@ class Trainer:
     def learn(self, blocks: np.ndarray, per_batch: float) -> float:
         """Take one step; `per_batch` rows are learned from in a step on average. Return the summed loss."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.plan.learning_rate * one_cycle(self.step, self.steps, self.plan.warm_up)
+            group["lr"] = self.plan.learning_rate * self.schedule.share(self.step)
         x_TBF, target, weight = self.rows.batch(blocks)
         self.optimiser.zero_grad(set_to_none=False)
-        loss = (self.head.loss(self.model(x_TBF, self.plan.stretch).flatten(0, 1), target) * weight).sum()
-        (loss / per_batch).backward()
-        nn.utils.clip_grad_norm_([self.flat], self.plan.clip)
-        self.optimiser.step()
+        raw = self.precision.raw(self.model, x_TBF, self.plan.stretch).flatten(0, 1)
+        loss = (self.head.loss(raw, target) * weight).sum()
+        self.precision.step(loss / per_batch, self.optimiser, [self.flat], self.plan.clip)
         self.step += 1
         return float(loss.detach())
 
@@ -259,6 +258,8 @@ def train(
     of training since the check before, `validation` loss (NaN without one), `seconds` by `clock` so far and
     `learning`, the seconds without the validating. `on_check` is called with every entry; its time counts nowhere.
     """
+    if plan.schedule == "plateau" and not validation:
+        raise BarwiseError("`schedule` is 'plateau', which goes by the validation loss, and there is no `validation`.")
     plan = fit_to(plan, len(windows))
     history = history_bars(model.network, windows.lookback)
     model.to(plan.device)
@@ -270,6 +271,7 @@ def train(
         curve.append(entry)
         if on_check:
             on_check(entry, model)
+        trainer.schedule.see(entry["validation"])
         if held_out and best.see(entry["validation"]) >= plan.patience * plan.checks:
             break
     if held_out:

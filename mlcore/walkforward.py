@@ -12,15 +12,16 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from mlcore.bars import missing_bars
+from mlcore.bars import bar_interval
+from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
 from mlcore.folds import Fold, WalkForward
 from mlcore.forecasts import ReturnScale, make_forecasts
-from mlcore.gaps import finite_windows, label_mask, window_mask
 from mlcore.models import MODELS
 from mlcore.refit import Outcome, Shared, run_fold
+from mlcore.stack import Member, Stack, stack
 from mlcore.store.run import check_store, fold_records, write_run
-from mlcore.tasks import Label, Task
+from mlcore.tasks import Label
 
 Progress = Callable[[int, int, float], None]
 
@@ -37,11 +38,15 @@ class WalkForwardRun:
         model has none), ``note`` (None, or why the fold forecasts nothing), and ``stored`` (its folder in the store).
     notes
         Sentences the reader must see.
+    explanation
+        What the last fold's model says of itself over its first forecasts (`mlcore.explain`): name -> table; empty
+        where the model says nothing, or the last fold could not be fitted.
     """
 
     forecasts: pd.DataFrame
     folds: list[dict[str, Any]]
     notes: tuple[str, ...] = field(default=())
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def walk_forward(
@@ -58,6 +63,7 @@ def walk_forward(
     shuffle_labels: bool = False,
     validation: float = 0.15,
     store: str | Path | None = None,
+    confidence: str | None = None,
     stride: int = 1,
 ) -> WalkForwardRun:
     """Refit `model` for every fold on past rows only and forecast every bar of its test block.
@@ -75,7 +81,8 @@ def walk_forward(
     ----------
     bars : checked bars, N rows; only their index is read here.
     model : a model (cloned, never fitted itself) or its name in `MODELS`.
-    label : values and ends of all N rows.
+    label : values and ends of all N rows. Of several horizons, the lead's make signal and confidence, and the longest
+        sets the purge.
     features : ``(N, F)`` table on the index of `bars`; ``features.attrs["memory"]`` past bars go into a value.
         Without that entry (`pd.concat` and `join` lose it) the longest warm-up of a column, its NaN rows on top, is
         taken: never less than `feature_table` would say, more where a recursive feature warms up longer.
@@ -88,6 +95,8 @@ def walk_forward(
     validation : share of the training rows held out.
     store : folder to write every fitted fold to (`mlcore.store`); it may not hold another run. Off by default; the
         forecasts are the same with it and without.
+    confidence : rule of the forecasts' confidence, by its name in `CONFIDENCES` (`mlcore.confidence`); the default
+        is that of the label's kind: ``top_two_gap``, ``past_error`` or ``quantile_width``.
     stride : fit on every stride-th of the inner training rows; labels that overlap say little more than one of them.
         Rows held out and rows forecast stay all. Saves time only where a row costs time: not in a network trained on
         whole stretches (`dense`), which reads the bars between anyway.
@@ -99,46 +108,56 @@ def walk_forward(
     """
     if isinstance(stride, bool) or stride != int(stride) or stride < 1:
         raise BarwiseError(f"`stride` is {stride!r}; it is a count of rows, 1 or more.")
-    index = pd.DatetimeIndex(bars.index)
     model = MODELS[model]() if isinstance(model, str) else model
+    check_confidence(confidence, label.task, model)
+    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
+        model.check_task(label.task)
     name = None if store is None else check_store(store, model)
-    table, missing = _checked_table(features, bars, label), missing_bars(index)
-    memory = int(features.attrs.get("memory", _longest_warm_up(table)))
-    whole = window_mask(missing, model.lookback + memory, max_gap) & finite_windows(table, model.lookback)
-    known = np.isfinite(label.values) & label_mask(missing, label.ends, max_gap)
-    plan = folds.split(index, label.ends, whole & known)
-    shared = Shared(
-        model, label.task, table, tuple(map(str, features.columns)), label.values, label.ends, whole, validation,
-        shuffle_labels, seed, None if store is None else str(store), name, int(stride),
+    member = Member(bars, features, label)
+    one = stack({"": member}, model.lookback, max_gap)
+    plan = split(one, folds)
+    shared = shared_of(
+        one, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed,
+        store=None if store is None else str(store), store_name=name, confidence=confidence,
+        interval=bar_interval(bars), stride=int(stride),
     )  # fmt: skip
-    about = {"memory": memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels, "stride": stride}
+    about = {
+        "memory": member.memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels,
+        "confidence": confidence, "stride": stride,
+    }  # fmt: skip
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
-    outcomes = _run(shared, plan, records, n_jobs, progress)
-    run = _stitch(index, plan, outcomes, label.task)
+    outcomes = run_folds(shared, plan, records, n_jobs, progress)
+    run = stitch(one, plan, outcomes, confidence)
     if store is not None:
         write_run(store, run.folds, label.task)
     return run
 
 
-def _checked_table(features: pd.DataFrame, bars: pd.DataFrame, label: Label) -> np.ndarray:
-    if not features.index.equals(bars.index):
-        raise BarwiseError("`features` are not on the index of `bars`: make them from the same bars, one row a bar.")
-    if not features.shape[1]:
-        raise BarwiseError("`features` has no column: name at least one feature.")
-    if label.values.shape != (len(bars),) or label.ends.shape != (len(bars),):
-        raise BarwiseError(f"`label` has {len(label.values)} rows and `bars` {len(bars)}: make it from the same bars.")
-    return np.ascontiguousarray(features.to_numpy(np.float64))
+def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
+    """Cut the folds of all symbols at one moment."""
+    return folds.split(stacked.clock, stacked.ends, stacked.whole & stacked.known, stacked.layout.moments)
 
 
-def _longest_warm_up(table: np.ndarray) -> int:
-    """Return the NaN rows on top of the column that has most of them."""
-    known = ~np.isnan(table)
-    return int(np.where(known.any(axis=0), known.argmax(axis=0), len(table)).max())
+def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) -> Shared:
+    """Return what the folds of `plan` read of a stack; `options` are the other fields of `Shared`."""
+    return Shared(
+        model=model,
+        task=stacked.task,
+        table=stacked.table,
+        columns=stacked.columns,
+        values=stacked.values,
+        ends=stacked.ends,
+        tradable=stacked.whole,
+        layout=stacked.layout,
+        explained=plan[-1].number,
+        **options,
+    )
 
 
-def _run(
+def run_folds(
     shared: Shared, plan: list[Fold], records: Sequence[Any], n_jobs: int, progress: Progress | None
 ) -> list[Outcome]:
+    """Run every fold and return the outcomes in the order of the folds."""
     started, outcomes = time.perf_counter(), []
     work = (delayed(run_fold)(shared, fold, record) for fold, record in zip(plan, records, strict=True))
     finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
@@ -149,39 +168,54 @@ def _run(
     return sorted(outcomes, key=lambda outcome: outcome.number)
 
 
-def _stitch(index: pd.DatetimeIndex, plan: list[Fold], outcomes: list[Outcome], task: Task) -> WalkForwardRun:
+def stitch(stacked: Stack, plan: list[Fold], outcomes: list[Outcome], confidence: str | None = None) -> WalkForwardRun:
+    """Return the run: the forecasts of all blocks, in the order of the stack's rows.
+
+    Raises BarwiseError where no fold could be fitted.
+    """
     pairs = list(zip(plan, outcomes, strict=True))
-    failures = [_told(index, fold, outcome.failure) for fold, outcome in pairs if outcome.failure]
+    failures = [_told(stacked, fold, outcome.failure) for fold, outcome in pairs if outcome.failure]
     if len(failures) == len(plan):
         raise BarwiseError(f"No fold could be fitted. {failures[0]}")
     parts = [
         make_forecasts(
             outcome.raw,
-            task,
-            index=index[fold.test],
+            stacked.task,
+            index=stacked.stamps[fold.test],
             fold=fold.number,
-            trained_through=index[fold.trained_through],
+            trained_through=stacked.clock[fold.trained_through],
             scale=outcome.scale or ReturnScale(0.0, 0.0),
+            confidence=confidence,
+            **outcome.more,  # type: ignore[arg-type]
         )
         for fold, outcome in pairs
     ]
-    rows = [_fold_row(index, fold, outcome) for fold, outcome in pairs]
+    rows = [_fold_row(stacked, fold, outcome) for fold, outcome in pairs]
     said = dict.fromkeys(text for outcome in outcomes for text in outcome.warnings)
-    return WalkForwardRun(pd.concat(parts), rows, (*failures, *said))
+    order = np.argsort(np.concatenate([fold.test for fold in plan]), kind="stable")
+    forecasts = pd.concat(parts).iloc[order]
+    return WalkForwardRun(forecasts, rows, (*failures, *said), outcomes[-1].explanation)
 
 
-def _told(index: pd.DatetimeIndex, fold: Fold, failure: str | None) -> str:
-    first, last = index[fold.test[0]], index[fold.test[-1]]
+def _span(stacked: Stack, rows: np.ndarray) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Return the first and the last stamp of some rows."""
+    moments = stacked.layout.moments[rows]
+    return stacked.clock[moments.min()], stacked.clock[moments.max()]
+
+
+def _told(stacked: Stack, fold: Fold, failure: str | None) -> str:
+    first, last = _span(stacked, fold.test)
     return f"Fold {fold.number} (test {first} to {last}) forecasts nothing: {failure}"
 
 
-def _fold_row(index: pd.DatetimeIndex, fold: Fold, outcome: Outcome) -> dict[str, Any]:
+def _fold_row(stacked: Stack, fold: Fold, outcome: Outcome) -> dict[str, Any]:
+    test_start, test_end = _span(stacked, fold.test)
     return {
         "fold": fold.number,
-        "train_start": index[fold.train[0]],
-        "trained_through": index[fold.trained_through],
-        "test_start": index[fold.test[0]],
-        "test_end": index[fold.test[-1]],
+        "train_start": _span(stacked, fold.train)[0],
+        "trained_through": stacked.clock[fold.trained_through],
+        "test_start": test_start,
+        "test_end": test_end,
         "n_train": len(fold.train),
         "n_validation": outcome.n_validation,
         "n_test": len(fold.test),

@@ -8,6 +8,10 @@ from typing import Any, Literal
 from mlcore.errors import BarwiseError
 
 
+def _several(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
 def _flag(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
@@ -18,13 +22,38 @@ class StudyConfig:
 
     bars: str = field(metadata={"help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`)"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    model: str = _flag("linear", "name of a model: linear, lightgbm, lstm, ...; a name that is none lists them all")
+    model: str = _flag(
+        "linear", "a model: linear, lightgbm, lstm, ... (a name that is none lists them all) or package.module.Class"
+    )
     preset: str | None = _flag(None, "size of the model: light, default, deep (default: the model's own defaults)")
     set: dict[str, Any] | None = _flag(None, "parameters of the model, over the preset: hidden=64 layers=2")
     lookback: int | None = _flag(None, "bars a sequence model sees (default: the model's own)")
-    label: Literal["direction", "return", "five_class", "up_move", "down_move"] = _flag("direction", "what is learned")
-    horizon: int = _flag(5, "bars ahead that the label looks, from the next open")
+    confidence: str | None = _flag(
+        None, "rule of the forecasts' confidence: top_two_gap, entropy, monte_carlo_dropout, ... (default: the label's)"
+    )
+    loss: str | None = _flag(
+        None,
+        "what the model is trained by (default: the label's own). Classes: cross_entropy, focal; "
+        "`return`: squared, huber, weighted_squared; quantiles: pinball",
+    )
+    loss_params: dict[str, float] | None = _flag(None, "numbers of the loss: gamma=2, delta=1, threshold=0.02 factor=5")
+    class_weights: str | tuple[float, ...] | None = _flag(
+        None, "weights of the classes: balanced (from the training rows), or one number a class, as 2,1,2"
+    )
+    label: str = _flag(
+        "direction",
+        "what is learned: direction, five_class, return, up_move, down_move; a name that is none lists them all",
+    )
+    horizon: int | tuple[int, ...] = _flag(
+        5, "bars ahead that the label looks, from the next open; several at once as 5,15,60: the first one leads"
+    )
     threshold: float = _flag(0.002, "returns within +- threshold are flat, beyond it a move; 0 makes two classes")
+    edges: tuple[float, ...] | None = _flag(
+        None, "`five_class`: the two returns that part flat, moves and strong moves (default 0.005,0.015)"
+    )
+    quantiles: tuple[float, ...] | None = _flag(
+        None, "`return`: levels to foretell instead of the mean, as 0.1,0.5,0.9"
+    )
     label_entry: Literal["next_open", "close"] = _flag("next_open", "label from the next open (tradable) or this close")
     train: str = _flag("60D", "training window: a duration (60D) or a count of bars (5000)")
     test: str = _flag("7D", "test window, and so the time between refits: a duration or a count of bars")
@@ -53,7 +82,7 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         rules = {
-            "horizon": self.horizon >= 1,
+            "horizon": all(bars >= 1 for bars in _several(self.horizon)),
             "threshold": self.threshold >= 0,
             "latency": self.latency >= 0,
             "max_gap": self.max_gap >= 0,

@@ -16,8 +16,9 @@ import pandas as pd
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore import models
 from mlcore.bars import bars_sha256, missing_bars, read_bars
+from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError, BarwiseWarning
-from mlcore.features import feature_table
+from mlcore.features import table_for
 from mlcore.folds import WalkForward
 from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS, MODELS
@@ -48,6 +49,8 @@ LIBRARIES = [
 
 
 Engine = Literal["both", "backtrader", "vectorbt"]
+LABEL_FLAGS = {name: name for name in ("horizon", "threshold", "edges", "quantiles")} | {"entry": "label_entry"}
+MODEL_FLAGS = ("lookback", "loss", "loss_params", "class_weights")  # parameters of models with flags of their own
 COSTLY = 0.25  # a share of the starting cash: costs above it are worth a word
 
 
@@ -84,8 +87,20 @@ class _Protocol:
             n_jobs=config.n_jobs,
             seed=config.seed,
             shuffle_labels=shuffle_labels,
+            confidence=self.confidence(model),
             progress=lambda done, total, *_: self.progress(stage, done, total),
         )
+
+    def confidence(self, model: Any) -> str | None:
+        """Return the config's rule of confidence, or None (the label's own) for a rival that cannot speak by it."""
+        name = self.config.confidence
+        try:
+            check_confidence(name, self.label.task, model)
+        except BarwiseError:
+            if isinstance(model, MODELS["linear"]) and self.config.model != "linear":
+                return None
+            raise
+        return name
 
     def weigh(self, run: WalkForwardRun) -> pd.Series:
         """Target weights from forecasts by the policy and the sizer of the config."""
@@ -132,8 +147,8 @@ def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
     bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
-    protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
     model = make_model(config.model, config)
+    protocol = _Protocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
     run = protocol.forecast(config.model, model)
     results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
     baselines = _baselines(protocol, model, run)
@@ -154,6 +169,7 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         seed=config.seed,
         seconds=time.perf_counter() - started,
         notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
+        explanation=run.explanation,
     )
 
 
@@ -174,20 +190,31 @@ def _repairs(text: str) -> tuple[str, ...]:
 
 
 def make_label(bars: pd.DataFrame, config: StudyConfig) -> Label:
-    """Build the config's label; only the parameters the label knows are passed."""
+    """Build the config's label; a setting that the label does not know is refused, unless it is the default."""
     function = LABELS[config.label]
-    wanted = {"horizon": config.horizon, "threshold": config.threshold, "entry": config.label_entry}
-    return function(bars, **_known(function, wanted))
+    given = {name: getattr(config, flag) for name, flag in LABEL_FLAGS.items()}
+    known = _known(function, given)
+    for name, flag in LABEL_FLAGS.items():
+        if name not in known and given[name] != StudyConfig.__dataclass_fields__[flag].default:
+            raise BarwiseError(f"`{flag}` is {given[name]!r}, and the label {config.label!r} has none: leave it out.")
+    return function(bars, **{name: value for name, value in known.items() if value is not None})
 
 
 def make_model(name: str, config: StudyConfig) -> Any:
-    """Build a model by name, of the config's preset and parameters; `lookback` and `seed` are the config's flags."""
+    """Build a model by name, of the config's preset, flags and parameters; a flag that it does not know is refused."""
     given = config.set or {}
-    flags = {"seed": config.seed} | ({} if config.lookback is None else {"lookback": config.lookback})
-    for flag in ("lookback", "seed"):
+    flags = {flag: getattr(config, flag) for flag in MODEL_FLAGS if getattr(config, flag) is not None}
+    for flag in ("seed", *MODEL_FLAGS):
         if flag in given:
-            raise BarwiseError(f"`set` holds `{flag}`, which has a flag of its own: say `--{flag} {given[flag]}`.")
-    return models.make_model(name, config.preset, **_known(MODELS[name], flags), **given)
+            raise BarwiseError(
+                f"`set` holds `{flag}`, which has a flag of its own: say `--{flag.replace('_', '-')} {given[flag]}`."
+            )
+    # a model by import path has both
+    known = _known(models.by_path.face_of(name) if "." in name else MODELS[name], flags | {"seed": config.seed})
+    for flag, value in flags.items():
+        if flag not in known:
+            raise BarwiseError(f"`{flag}` is {value!r}, and the model {name!r} has none: leave it out.")
+    return models.make_model(name, config.preset, **known, **given)
 
 
 def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:

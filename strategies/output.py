@@ -60,8 +60,14 @@ def result_json(study: Study) -> dict[str, Any]:
             "config": study.config,
             "seconds": study.seconds,
             "notes": notes,
+            "explanation": {name: _columns(table) for name, table in study.explanation.items()},
         }
     )
+
+
+def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """A table as lists: its rows' names under ``row``, then a list a column."""
+    return {"row": table.index.tolist()} | {str(name): table[name].tolist() for name in table}
 
 
 def plain(value: Any) -> Any:

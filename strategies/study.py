@@ -32,6 +32,8 @@ class Study:
         ``{"rows", "gaps", "first", "last", "sha256"}``.
     notes
         Sentences the reader must see (undefined numbers, warnings about the bars, what was skipped).
+    explanation
+        What the last fold's model says of itself (`mlcore.explain`): name -> table; empty where it says nothing.
     """
 
     title: str
@@ -48,3 +50,4 @@ class Study:
     seed: int
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)

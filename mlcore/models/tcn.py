@@ -103,7 +103,12 @@ class CausalConv(nn.Module):
     def forward(self, x_TBC: torch.Tensor) -> torch.Tensor:
         """Return ``(T - (K - 1) dilation, B, D)``, the newest bars."""
         weight_KCD = self.v_KCD if self.g_D is None else self.v_KCD * (self.g_D / self.v_KCD.norm(dim=(0, 1)))
-        return _ShiftedProducts.apply(x_TBC, weight_KCD, self.bias_D, self.dilation)
+        kind = x_TBC.device.type
+        if not torch.is_autocast_enabled(kind):
+            return _ShiftedProducts.apply(x_TBC, weight_KCD, self.bias_D, self.dilation)
+        half = torch.get_autocast_dtype(kind)  # autocast does not reach into a function of our own
+        with torch.autocast(kind, enabled=False):
+            return _ShiftedProducts.apply(x_TBC.to(half), weight_KCD.to(half), self.bias_D.to(half), self.dilation)
 
 
 class ResidualBlock(nn.Module):

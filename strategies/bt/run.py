@@ -13,7 +13,7 @@ from strategies.bt.broker import set_broker
 from strategies.bt.feed import BarsFeed
 from strategies.bt.strategies import ForecastStrategy
 from strategies.costs import Costs
-from strategies.measures import open_note, return_or_note, sharpe_or_note
+from strategies.measures import open_note, return_or_note, returns_per_year, sharpe_or_note
 from strategies.orders import Plan, check_forecasts_before, clip_note, make_plan, orders_table
 from strategies.result import BacktestResult
 from strategies.trades import round_trips
@@ -60,7 +60,7 @@ def build_cerebro(
     cerebro.adddata(BarsFeed(bars))
     set_broker(cerebro, costs=costs, cash=cash)
     cerebro.addstrategy(ForecastStrategy, weights=weights, forecasts=forecasts)
-    add_analyzers(cerebro, days_per_year)
+    add_analyzers(cerebro, returns_per_year(bars, days_per_year))
     return cerebro
 
 

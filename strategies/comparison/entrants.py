@@ -16,8 +16,10 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlcore.bars import missing_bars
+from mlcore.confidence import check_confidence
+from mlcore.errors import BarwiseError
+from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.features.recipes import Recipe
-from mlcore.features.table import DEFAULT_FEATURES, table_for
 from mlcore.folds import WalkForward
 from mlcore.gaps import finite_windows, window_mask
 from mlcore.store import StoreError, load_fold
@@ -30,6 +32,7 @@ from strategies.comparison.config import ComparisonConfig
 from strategies.main_job import make_model
 from strategies.output import plain
 
+KEYS = ("train", "test", "expanding", "latency", "max_gap", "seed", "confidence")
 LATENCY_REPEATS = 200
 WARM_UP_REPEATS = 5
 
@@ -152,6 +155,7 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
             shuffle_labels=shuffle_labels,
             store=store,
             stride=stride,
+            confidence=_confidence(config.confidence, protocol.label, model),
             progress=lambda done, total, *_: progress(entered, done, total),
         )
         stored = [fold["stored"] for fold in run.folds if fold.get("stored")] if store else []
@@ -172,6 +176,15 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
         None,
         plain(model.get_params(deep=False)),
     )
+
+
+def _confidence(name: str | None, label: Label, model: Any) -> str | None:
+    """The rule asked for, or the label's own for a model that cannot speak by it."""
+    try:
+        check_confidence(name, label.task, model)
+    except BarwiseError:
+        return None
+    return name
 
 
 def decision_latency(fold: Path, features: pd.DataFrame, repeats: int = LATENCY_REPEATS) -> tuple[float, ...]:
@@ -212,7 +225,7 @@ def _fingerprint(protocol: Protocol, name: str, model: Any, shuffle_labels: bool
         "shuffle_labels": shuffle_labels,
         "stride": stride_of(model, config.stride),
     }
-    said |= {key: getattr(config, key) for key in ("train", "test", "expanding", "latency", "max_gap", "seed")}
+    said |= {key: getattr(config, key) for key in KEYS}
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from mlcore.errors import BarwiseError
 from mlcore.labels import forward_return
 from mlcore.metrics import hit_rate, rank_ic
+from strategies.measures import returns_per_year
 from strategies.result import BacktestResult
 from strategies.study import Study
 
@@ -127,9 +128,11 @@ def confidence_buckets(study: Study, buckets: int = 10) -> pd.DataFrame | None:
 
 
 def luck_of(study: Study) -> tuple[int, float]:
-    """Return days out of sample, and the annual Sharpe ratio within which 95 of 100 rules without skill end.
+    """Return days with a bar out of sample, and the annual Sharpe ratio within which 95 of 100 rules without skill end.
 
-    1.96 x sqrt(days per year / days): the standard error of a Sharpe ratio near 0 for independent daily returns.
+    1.96 x sqrt(returns per year / returns): the standard error of a Sharpe ratio near 0 for independent returns.
     """
-    days = int(pd.DatetimeIndex(first_result(study).equity.index).floor("D").nunique())
-    return days, 1.96 * float(np.sqrt(float(study.config.get("days_per_year", 365.0)) / days))
+    index = pd.DatetimeIndex(first_result(study).equity.index)
+    days = int(index.floor("D").nunique())
+    per_year = returns_per_year(index, float(study.config.get("days_per_year", 365.0)))
+    return days, 1.96 * float(np.sqrt(per_year / days))

@@ -69,9 +69,10 @@ def _result(study: Study) -> str:
     rows = [[METRIC_WORDS[key][0], *_metric_cells(columns.values(), key)] for key in METRICS]
     days, luck = numbers.luck_of(study)
     cost = (
-        f"This report tried 1 configuration and shows it whatever came out. Over {days} day{'s' * (days != 1)}, 95 of "
-        f"100 rules without any skill have a Sharpe ratio within ±{luck:.2f} before costs: a number inside that band "
-        "says little. Whoever tries more configurations and keeps the best must raise the bar with their number."
+        f"This report tried 1 configuration and shows it whatever came out. Over {days} day{'s' * (days != 1)} with a "
+        f"bar, 95 of 100 rules without any skill have a Sharpe ratio within ±{luck:.2f} before costs: a number inside "
+        "that band says little. Whoever tries more configurations and keeps the best must raise the bar with their "
+        "number."
     )
     noted: dict[str, list[str]] = {}
     for name, result in columns.items():
@@ -186,6 +187,9 @@ def _forecasts(study: Study) -> str:
         at_k = study.forecast.get(key)
         pairs = at_k.items() if isinstance(at_k, dict) else [("k", at_k)] if at_k is not None else []
         found += [(f"precision@{k}, {words}", shown(value, "{:.1%}")) for k, value in pairs]
+    for horizon, quality in (study.forecast.get("horizons") or {}).items():  # those that do not lead
+        pairs = [(QUALITY_WORDS[key], _quality(key, value)) for key, value in quality.items()]
+        found += [(f"{words}, {horizon} bars ahead", value) for words, value in pairs]
     silent = int(study.forecasts["signal"].isna().sum())
     quiet = f"{silent:,} of {len(study.forecasts):,} bars have no forecast (their past is not whole) and are held flat."
     body = facts(found) + (said(quiet) if silent else "")

@@ -11,7 +11,7 @@ from vectorbt._engine import is_rust_available
 from vectorbt.portfolio.enums import OrderSide, OrderStatus, OrderStatusInfo
 
 from strategies.costs import Costs
-from strategies.measures import open_note, return_or_note, sharpe_or_note
+from strategies.measures import open_note, return_or_note, returns_per_year, sharpe_or_note
 from strategies.orders import (
     BROKE,
     CLIP_TOLERANCE,
@@ -111,8 +111,9 @@ def _metrics(
     plan: Plan, equity: pd.Series, orders: pd.DataFrame, days_per_year: float, kernel: str
 ) -> tuple[dict, tuple]:
     daily = equity.groupby(pd.DatetimeIndex(equity.index).floor("D")).last()
+    year = pd.Timedelta(days=returns_per_year(plan.bars, days_per_year))  # in returns: each counts as a day
     returns = vbt.returns.accessors.ReturnsSRAccessor.from_value(
-        daily, init_value=plan.cash, engine=kernel, freq="1D", year_freq=pd.Timedelta(days=days_per_year)
+        daily, init_value=plan.cash, engine=kernel, freq="1D", year_freq=year
     )
     own = returns.sharpe_ratio() if len(daily) > 1 else None
     ratio, note = sharpe_or_note(own, returns.obj.to_numpy(), float(equity.min()) / plan.cash)

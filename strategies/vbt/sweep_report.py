@@ -22,13 +22,13 @@ COSTS = ["commission", "slippage"]
 MOST_PANELS = 6
 
 
-def best_rows(table: pd.DataFrame, days_per_year: float) -> list[dict[str, Any]]:
+def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the best row at each cost, with what luck alone would have shown; costs are no choice of the trader.
 
     ``tried`` counts the rules traded at that cost, ``defined`` those with a Sharpe ratio, ``spread`` is the sample
     deviation of theirs, ``best`` the row of the highest (None where no rule has one). ``best_by_luck`` is what
     `expected_maximum_sharpe` expects of as many rules without skill, free of cost and independent, whose ratios
-    vary by days per year / days as those of independent daily returns do (rules alike show less).
+    vary by 1 / years as those of independent returns do (rules alike show less).
     """
     found = []
     for (commission, slippage), tried in table.groupby(COSTS, sort=False):
@@ -41,7 +41,7 @@ def best_rows(table: pd.DataFrame, days_per_year: float) -> list[dict[str, Any]]
                 "defined": len(sharpe),
                 "spread": float(sharpe.std(ddof=1)) if len(sharpe) > 1 else None,
                 "best": None if sharpe.empty else tried.loc[[sharpe.idxmax()]].to_dict("records")[0],
-                "best_by_luck": expected_maximum_sharpe(len(tried), days_per_year / tried["days"].iloc[0]),
+                "best_by_luck": expected_maximum_sharpe(len(tried), 1.0 / tried["years"].iloc[0]),
             }
         )
     return found
@@ -63,7 +63,7 @@ def sentence(found: dict[str, Any]) -> str:
 def write_sweep(table: pd.DataFrame, config: dict[str, Any], folder: Path) -> None:
     """Write ``sweep.parquet``, ``sweep.json``, ``heatmap.html`` and ``heatmap.png`` into `folder`."""
     table.to_parquet(folder / "sweep.parquet", index=False)
-    best = best_rows(table, config["days_per_year"])
+    best = best_rows(table)
     found = {"tried": len(table), "best": best, "config": config}
     text = json.dumps(found, indent=2, default=lambda value: value.item())
     (folder / "sweep.json").write_text(text + "\n")

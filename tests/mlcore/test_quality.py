@@ -11,9 +11,11 @@ from sklearn import metrics as sk
 from mlcore import metrics
 from mlcore.errors import BarwiseError
 from mlcore.forecasts import ReturnScale, make_forecasts
+from mlcore.labels import direction
 from mlcore.quality import Rows, loss_name, metrics_of, row_losses, value_of
 from mlcore.reliability import brier_score
 from mlcore.tasks import Label, Task
+from tests.conftest import random_bars
 
 TASKS = {
     "two": Task("classes", ("p_down", "p_up"), scores=(-1.0, 1.0)),
@@ -192,3 +194,16 @@ def test_the_loss_of_every_row_has_the_metrics_mean(name):
     ours = found(rows)
     mean = ours["rmse"] ** 2 if key == "squared_error" else ours[key]
     assert loss.shape == (60,) and loss.mean() == pytest.approx(mean, rel=1e-12)
+
+
+def test_of_several_horizons_the_lead_is_judged():
+    bars = random_bars(60)
+    one, two = (direction(bars, horizon, 0.001) for horizon in (2, (2, 5)))
+    raw = np.random.default_rng(0).dirichlet(np.ones(3), 60)
+    told = [
+        make_forecasts(part, label.task, index=bars.index, fold=0, trained_through=bars.index[0] - pd.Timedelta("1D"))
+        for part, label in ((raw, one), (np.c_[raw, raw[::-1]], two))
+    ]
+    lone, lead = (Rows.of(frame, label, bars.index) for frame, label in zip(told, (one, two), strict=True))
+    stamps = lone.stamps.intersection(lead.stamps)
+    assert len(stamps) == 54 and found(lone.at(stamps)) == found(lead.at(stamps))

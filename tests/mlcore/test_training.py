@@ -3,11 +3,13 @@ import pytest
 import torch
 from torch import nn
 
+from mlcore.errors import BarwiseError
 from mlcore.heads import RegressionHead, make_head
 from mlcore.models.lstm import LSTMNetwork
 from mlcore.models.tcn import TCNNetwork
+from mlcore.schedules import cosine_restarts, one_cycle
 from mlcore.tasks import Task
-from mlcore.training import Forecaster, Plan, Rows, Trainer, history_bars, one_cycle, row_losses, seeded, threads, train
+from mlcore.training import Forecaster, Plan, Rows, Trainer, history_bars, row_losses, seeded, threads, train
 from mlcore.windows import Windows
 
 L = 9
@@ -79,16 +81,6 @@ def test_labels_may_come_in_any_order():
     assert [entry["loss"] for entry in curves[0]] == [entry["loss"] for entry in curves[1]]
 
 
-def test_gradients_are_clipped_to_length_one():
-    table, rows, y = scene()
-    head = RegressionHead(0.0, 1e-4)
-    trainer = Trainer(
-        model_of(head), head, Rows(Windows(table, rows, L), y, head, 8, 16, "cpu"), Plan(stretch=16, batch=4)
-    )
-    trainer.learn(trainer.rows.stretches.blocks()[:4], 64.0)
-    assert float(trainer.flat.grad.norm()) == pytest.approx(1.0, rel=1e-4)
-
-
 def test_the_flat_vector_is_the_model():
     head = RegressionHead(0.0, 1.0)
     table, rows, y = scene()
@@ -133,11 +125,65 @@ def test_several_checks_in_an_epoch_change_nothing_but_the_curve():
     assert lengths == [[1, 2], pytest.approx([1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2])]
 
 
-def test_the_learning_rate_rises_in_a_line_and_falls_in_a_half_cosine():
-    rate = np.array([one_cycle(step, 100, 0.2) for step in range(100)])
-    np.testing.assert_allclose(rate[:20], np.arange(1, 21) / 20)
-    np.testing.assert_allclose(rate[20:], 0.5 * (1 + np.cos(np.pi * np.arange(80) / 80)))
-    assert one_cycle(0, 1, 0.1) == 1
+@pytest.mark.parametrize("clip", [1.0, 0.25])
+def test_gradients_are_clipped_to_the_length_asked_for(clip):
+    table, rows, y = scene()
+    head = RegressionHead(0.0, 1e-4)
+    plan = Plan(stretch=16, batch=4, clip=clip)
+    trainer = Trainer(model_of(head), head, Rows(Windows(table, rows, L), y, head, 8, 16, "cpu"), plan)
+    trainer.learn(trainer.rows.stretches.blocks()[:4], 64.0)
+    assert float(trainer.flat.grad.norm()) == pytest.approx(clip, rel=1e-4)
+
+
+def rates_of(schedule, **options):
+    """The learning rate of every step, the steps that were planned, and the validation losses."""
+    table, rows, y = scene()
+    head = make_head(NUMBER, y)
+    rates, planned, learn = [], set(), Trainer.learn
+
+    def spied(self, blocks, per_batch):
+        loss = learn(self, blocks, per_batch)
+        rates.append(self.optimiser.param_groups[0]["lr"])
+        planned.add(self.schedule.steps)
+        return loss
+
+    plan = Plan(stretch=16, batch=4, schedule=schedule, learning_rate=0.02, **options)
+    held_out = Windows(table, rows[-60:], L), np.random.default_rng(9).standard_normal(60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "learn", spied)
+        curve = train(model_of(head), head, Windows(table, rows[:-70], L), y[:-70], validation=held_out, plan=plan)
+    return np.array(rates) / 0.02, *planned, [entry["validation"] for entry in curve]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "law"),
+    [("one_cycle", one_cycle), ("cosine_restarts", cosine_restarts), ("constant", lambda step, steps: 1.0)],
+)
+def test_the_optimiser_steps_at_the_rate_of_the_schedule(schedule, law):
+    rates, planned, _ = rates_of(schedule, epochs=7, patience=7)
+    assert abs(len(rates) - planned) <= 7  # an epoch may cut its stretches so that one batch more or less comes out
+    np.testing.assert_allclose(rates, [law(step, planned) for step in range(len(rates))], atol=1e-12)
+
+
+def test_the_plateau_halves_the_rate_after_two_epochs_without_a_better_validation_loss():
+    rates, _, losses = rates_of("plateau", epochs=12, patience=12)
+    expected, share, lowest, since = [], 1.0, np.inf, 0
+    for loss in losses:
+        expected.append(share)
+        since, lowest = (0, loss) if loss < lowest else (since + 1, lowest)
+        if since == 2:
+            share, since = share / 2, 0
+    assert [rate for rate, before in zip(rates, [None, *rates], strict=False) if rate != before] == sorted(
+        set(expected), reverse=True
+    )
+    assert len(set(expected)) > 1
+
+
+def test_a_plateau_needs_validation_rows():
+    table, rows, y = scene()
+    head = make_head(NUMBER, y)
+    with pytest.raises(BarwiseError, match="'plateau', which goes by the validation loss"):
+        train(model_of(head), head, Windows(table, rows, L), y, validation=None, plan=Plan(schedule="plateau"))
 
 
 def test_threads_and_random_state_are_given_back():

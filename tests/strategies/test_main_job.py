@@ -17,14 +17,14 @@ import pytest
 from mlcore.bars import bars_sha256
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.folds import WalkForward
-from mlcore.labels import direction, forward_return
+from mlcore.labels import direction, five_class, forward_return
 from mlcore.models import make
 from mlcore.models.linear import Linear
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies import main_job
 from strategies.backtest import backtest
 from strategies.config import StudyConfig
-from strategies.output import plain
+from strategies.output import plain, result_json
 from strategies.policy import target_weights
 from tests.conftest import random_bars
 from tests.strategies.studies import fake_forecasts, fake_result
@@ -32,8 +32,9 @@ from tests.strategies.studies import fake_forecasts, fake_result
 BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
-    "model": "linear", "preset": None, "set": None, "lookback": None,
-    "label": "direction", "horizon": 5, "threshold": 0.002,
+    "model": "linear", "preset": None, "set": None, "lookback": None, "confidence": None,
+    "loss": None, "loss_params": None, "class_weights": None,
+    "label": "direction", "horizon": 5, "threshold": 0.002, "edges": None, "quantiles": None,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
     "repair": "", "stamped": "open", "symbol": None, "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
     "sizer_params": None, "entry": 0.0, "exit": 0.0, "min_confidence": 0.0, "min_hold": 0, "band": 0.0,
@@ -41,8 +42,10 @@ DEFAULTS = {
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17,
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17, "confidence": "entropy",
+    "loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": (2.0, 1.0, 2.0),
     "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
+    "edges": (0.01, 0.03), "quantiles": (0.2, 0.5, 0.8),
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
     "stamped": "close", "symbol": "ETHUSDT", "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
     "sizer_params": {"size": 0.4}, "entry": 0.3, "exit": 0.1, "min_confidence": 0.2, "min_hold": 4, "band": 0.05,
@@ -62,6 +65,12 @@ def only(monkeypatch, models: dict[str, Any]) -> None:
         monkeypatch.setattr(module, "MODELS", models)
 
 
+def every_parameter(
+    bars: pd.DataFrame, horizon: int, threshold: float, edges: Any = (), quantiles: Any = (), *, entry: Any
+) -> None:
+    """The signature of a label that knows every setting there is."""
+
+
 class Job:
     """The main job with its pieces replaced by spies; `calls` holds what each was called with."""
 
@@ -78,10 +87,12 @@ class Job:
             ("backtest", backtest, self._trade),
         ):
             monkeypatch.setattr(main_job, name, self.spy(name, original, fake))
-        label = self.spy("label", direction, lambda **given: direction(**given))
+        label = self.spy("label", every_parameter, lambda edges=None, quantiles=None, **given: direction(**given))
         monkeypatch.setattr(main_job, "LABELS", {"mine": label, "direction": label})
         rival = self.spy(
-            "model", lambda lookback=9, width=1, depth=1, seed=0: None, lambda **given: SimpleNamespace(**given)
+            "model",
+            lambda lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None: None,
+            lambda **given: SimpleNamespace(**given),
         )
         rival.presets = {"big": {"width": 99, "depth": 2}}
         only(monkeypatch, {"rival": rival, "linear": Linear})
@@ -102,7 +113,8 @@ class Job:
         progress(1, 4, 0.5)
         number = len(self.runs)
         forecasts = fake_forecasts(BARS.iloc[FIRST:], n_folds=2, seed=number)
-        self.runs.append(WalkForwardRun(forecasts, [{"fold": number}], (f"note of run {number}",)))
+        told = {"importance": pd.DataFrame({"gain": [0.7, 0.3]}, [f"feature of run {number}", "rsi"])}
+        self.runs.append(WalkForwardRun(forecasts, [{"fold": number}], (f"note of run {number}",), told))
         return self.runs[-1]
 
     def _trade(self, bars: pd.DataFrame, weights: pd.Series, engine: str = "both", **_: Any) -> Any:
@@ -131,10 +143,12 @@ def test_every_setting_arrives_where_it_belongs(job):
     arrived = {
         "bars": read["path"], "repair": ", ".join(read["repair"]), "stamped": read["stamped"], "symbol": read["symbol"],
         "horizon": label["horizon"], "threshold": label["threshold"], "label_entry": label["entry"],
+        "edges": label["edges"], "quantiles": label["quantiles"],
+        "loss": model["loss"], "loss_params": model["loss_params"], "class_weights": model["class_weights"],
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
         "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
-        "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
+        "confidence": walked["confidence"], "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
         "entry": policy.entry, "exit": policy.exit, "min_hold": policy.min_hold, "band": policy.band,
         "side": policy.side, "min_confidence": policy.min_confidence,
         "sizer": weighed["sizer"], "sizer_params": weighed["sizer_params"],
@@ -160,7 +174,7 @@ def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     own = {"model", "shuffle_labels", "progress", "label", "features", "bars"}
     kept = [{name: call[name] for name in set(call) - own} for call in made.calls["walk_forward"]]
     folds = WalkForward("45D", "9D", expanding=True, latency=2)
-    assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23}] * 3
+    assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23, "confidence": "entropy"}] * 3
     for call in made.calls["walk_forward"]:
         assert call["bars"] is BARS
         assert call["label"] is made.calls["walk_forward"][0]["label"]
@@ -205,6 +219,8 @@ def test_the_model_s_forecasts_go_into_its_backtest_and_out_of_the_study(job):
     assert made.calls["backtest"][0]["forecasts"] is forecasts
     assert study.forecasts is forecasts
     assert study.folds == [{"fold": 0}]
+    assert study.explanation is made.runs[0].explanation
+    assert result_json(study)["explanation"] == {"importance": {"row": ["feature of run 0", "rsi"], "gain": [0.7, 0.3]}}
     assert study.bars.equals(BARS.iloc[FIRST:])
     assert study.data == main_job.describe(BARS)
 
@@ -228,6 +244,16 @@ def test_rivals_trade_in_one_engine_and_the_model_in_those_asked_for(job, engine
     assert study.reconciliation == ({"agrees": True} if engine == "both" else None)
 
 
+def test_a_rival_that_cannot_speak_by_the_rule_speaks_by_the_labels_own_and_the_model_is_refused(job):
+    made = job(**OTHERS | {"confidence": "monte_carlo_dropout"})
+    with pytest.raises(BarwiseError, match="`confidence` is 'monte_carlo_dropout', which needs a network"):
+        made.run()
+    network = SimpleNamespace(predict_passes=None, dropout=0.1)
+    protocol = main_job._Protocol(made.config, BARS, None, direction(BARS), None)
+    assert protocol.confidence(network) == "monte_carlo_dropout"
+    assert protocol.confidence(Linear()) is None
+
+
 @pytest.mark.parametrize(("text", "wanted"), [("", ()), ("sort", ("sort",)), (" sort ,, fill ", ("sort", "fill"))])
 def test_repairs_are_parted_at_commas(job, text, wanted):
     made = job(repair=text)
@@ -244,18 +270,28 @@ def test_progress_is_told_under_the_name_of_what_is_walked(job):
 def test_warnings_of_ours_become_notes_once_and_come_first_and_others_stay_warnings(job, monkeypatch):
     made = job(**OTHERS)
 
-    def features(bars: pd.DataFrame) -> pd.DataFrame:
+    def features(model: Any, bars: pd.DataFrame) -> pd.DataFrame:
         for _ in range(2):
             warnings.warn("three bars are odd", BarwiseWarning, stacklevel=2)
         warnings.warn("not ours", UserWarning, stacklevel=2)
         return bars
 
-    monkeypatch.setattr(main_job, "feature_table", features)
+    monkeypatch.setattr(main_job, "table_for", features)
     with pytest.warns(UserWarning, match="not ours"):
         study = made.run()
     assert study.notes[:2] == ("three bars are odd", "note of run 0")
     assert study.notes.count("three bars are odd") == 1
     assert "not ours" not in study.notes
+
+
+def test_the_table_is_made_for_the_model_and_its_rivals_read_it_too(job, monkeypatch):
+    made, asked, table = job(**OTHERS), [], object()
+    monkeypatch.setattr(main_job, "table_for", lambda *args: asked.append(args) or table)
+    made.run()
+    ((model, bars),) = asked
+    assert bars is BARS
+    assert model is made.calls["walk_forward"][0]["model"]
+    assert all(call["features"] is table for call in made.calls["walk_forward"])
 
 
 @pytest.mark.parametrize(("paid", "said"), [((800.0, 450.0), True), ((800.0, 449.0), False), ((None, None), False)])
@@ -285,7 +321,7 @@ def test_held_bars_earn_what_their_price_did_less_the_costs(job, monkeypatch, en
 
 
 def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
-    config = StudyConfig(bars="b", out="o", label="return", horizon=4, label_entry="close", threshold=0.5, seed=3)
+    config = StudyConfig(bars="b", out="o", label="return", horizon=4, label_entry="close", seed=3)
     label = main_job.make_label(BARS, config)
     np.testing.assert_array_equal(label.values, forward_return(BARS, 4, entry="close").values)
     only(monkeypatch, {"plain": lambda: "made", "seeded": lambda lookback=9, seed=0: (lookback, seed)})
@@ -345,3 +381,58 @@ def test_trading_that_cannot_be_is_refused_before_the_bars_are_read(job, wrong):
     with pytest.raises(BarwiseError):
         made.run()
     assert made.calls["read_bars"] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"label": "return", "threshold": 0.5}, "`threshold` is 0.5, and the label 'return' has none: leave it out."),
+        ({"label": "five_class", "threshold": 0.0}, "`threshold` is 0.0, and the label 'five_class'"),
+        ({"quantiles": (0.1, 0.9)}, r"`quantiles` is \(0.1, 0.9\), and the label 'direction'"),
+        ({"edges": (0.1, 0.9)}, "`edges` is"),
+        ({"label": "plain", "label_entry": "close"}, "`label_entry` is 'close', and the label 'plain'"),
+        ({"label": "plain", "horizon": 7}, "`horizon` is 7, and the label 'plain'"),
+        ({"label": "direktion"}, "`label` is 'direktion', which is not known. Did you mean 'direction'"),
+    ],
+)
+def test_a_setting_that_the_label_does_not_know_is_refused(monkeypatch, settings, said):
+    monkeypatch.setitem(main_job.LABELS._entries, "plain", lambda bars: forward_return(bars, 2))
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_label(BARS, StudyConfig(bars="b", out="o", **settings))
+    left_alone = StudyConfig(bars="b", out="o", label="plain")
+    assert main_job.make_label(BARS, left_alone).span == 3
+
+
+def test_labels_of_every_kind_can_be_asked_for():
+    def label(**settings: Any) -> Any:
+        return main_job.make_label(BARS, StudyConfig(bars="b", out="o", **settings))
+
+    assert label(threshold=0.0).task.outputs == ("p_down", "p_up")
+    assert label(label="five_class", edges=(0.01, 0.02)).recipe == five_class(BARS, 5, (0.01, 0.02)).recipe
+    quantiles = label(label="return", quantiles=(0.25, 0.5, 0.75), horizon=(3, 9)).task
+    assert quantiles.outputs == ("q25", "q50", "q75", "q25_h9", "q50_h9", "q75_h9")
+    assert label(horizon=(4, 2)).span == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lookback": 30}, "`lookback` is 30, and the model 'plain' has none: leave it out."),
+        ({"loss": "focal"}, "`loss` is 'focal', and the model 'plain' has none"),
+        ({"class_weights": "balanced"}, "`class_weights` is 'balanced', and"),
+        ({"set": {"loss": "focal"}}, "`set` holds `loss`, which has a flag of its own: say `--loss focal`"),
+        ({"set": {"class_weights": "balanced"}}, "say `--class-weights balanced`"),
+    ],
+)
+def test_a_flag_that_the_model_does_not_know_is_refused(monkeypatch, settings, said):
+    only(monkeypatch, {"plain": lambda seed=0: seed})
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_model("plain", StudyConfig(bars="b", out="o", **settings))
+    assert main_job.make_model("plain", StudyConfig(bars="b", out="o", seed=4)) == 4
+
+
+def test_a_loss_that_the_label_does_not_fit_is_refused_before_any_fold_is_fitted(job, monkeypatch):
+    made = job(model="linear", loss="huber")
+    monkeypatch.setattr(main_job, "walk_forward", walk_forward)
+    with pytest.raises(BarwiseError, match="^`loss` is 'huber', which is not for a label of kind 'classes'"):
+        made.run()

@@ -54,3 +54,17 @@ def test_the_flag_model_is_not_one_of_a_comparison():
     assert parsed.names == ("lstm",)
     with pytest.raises(BarwiseError, match="Did you mean '--models'"):
         parse_config(ComparisonConfig, ["--bars", "x", "--out", "y", "--model", "lstm"], "")
+
+
+def test_a_loss_is_for_the_models_that_can_be_trained_by_one():
+    both = config(loss="focal", class_weights="balanced", models="lstm,naive")
+    both.check_set()
+    assert (both.of("lstm").loss, both.of("naive").loss) == ("focal", None)
+    with pytest.raises(BarwiseError, match="`loss` is 'focal', and none"):
+        config(loss="focal", models="naive").check_set()
+
+
+def test_a_model_may_be_named_by_its_path():
+    path = "sklearn.ensemble.ExtraTreesClassifier"
+    assert config(models=path).names == (path,)
+    assert config(models=path, preset="light").of(path).preset is None

@@ -104,3 +104,9 @@ def test_luck_is_wider_over_fewer_days() -> None:
     days, band = luck_of(fake_study(24 * 100))
     assert days == 100
     assert band == pytest.approx(1.96 * np.sqrt(365 / 100))
+
+
+def test_luck_counts_weeks_as_weeks():
+    weeks, band = luck_of(fake_study(200, interval="7D"))
+    assert weeks == 200
+    assert band == pytest.approx(1.96 * np.sqrt(365 / 7 / 200))
