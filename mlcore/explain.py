@@ -26,6 +26,7 @@ def explanation_of(model: Any, windows: Windows) -> dict[str, pd.DataFrame]:
     Known when the forecasts of these windows are: at the close of the newest bar of each. A model that refuses
     (`BarwiseError`), or whose tables are not finite numbers, is warned of and says nothing: forecasts go before words.
     """
+    model = next(iter(getattr(model, "horizon_models_", ())), model)  # of several horizons the leading one speaks
     explain = getattr(model, "explain", None)
     if explain is None or not len(windows):
         return {}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.bars.panel import read_panel, symbols_in
+from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
 from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.folds import Fold, WalkForward
@@ -17,7 +18,7 @@ from mlcore.models import MODELS
 from mlcore.refit import FEWEST_SCALER_ROWS, Outcome
 from mlcore.stack import Member, Stack, stack
 from mlcore.tasks import Label
-from mlcore.walkforward import Progress, WalkForwardRun, run_folds, shared_of, split, stitch
+from mlcore.walkforward import Progress, WalkForwardRun, check_stride, run_folds, shared_of, split, stitch
 
 __all__ = ["PanelRun", "read_panel", "symbols_in", "walk_forward_panel"]
 
@@ -69,6 +70,8 @@ def walk_forward_panel(
     progress: Progress | None = None,
     shuffle_labels: bool = False,
     validation: float = 0.15,
+    confidence: str | None = None,
+    stride: int = 1,
 ) -> PanelRun:
     """Refit one `model` for every fold on the past rows of all symbols, and forecast every bar of each of them.
 
@@ -104,12 +107,16 @@ def walk_forward_panel(
     make = features if callable(features) else lambda bars: table_for(model, bars, features)
     members = {symbol: _member(symbol, bars, make, label) for symbol, bars in panel.items()}
     stacked = stack(members, model.lookback, max_gap)
+    check_confidence(confidence, stacked.task, model)
     labels = {symbol: member.label for symbol, member in members.items()}
     del members  # the stack holds the tables now: at 400 symbols two copies would be felt
     plan = split(stacked, folds)
-    shared = shared_of(stacked, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed)
+    shared = shared_of(
+        stacked, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed, confidence=confidence,
+        stride=check_stride(stride),
+    )  # fmt: skip
     outcomes = run_folds(shared, plan, [None] * len(plan), n_jobs, progress)
-    run = stitch(stacked, plan, outcomes)
+    run = stitch(stacked, plan, outcomes, confidence)
     forecasts = _by_symbol(stacked, plan, run.forecasts)
     notes = (*run.notes, *_left_out(stacked, outcomes, forecasts))
     return PanelRun(forecasts, labels, run.folds, notes, run.explanation)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +21,8 @@ from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
-from mlcore.models.inputs import checked_predict
+from mlcore.incremental import Updates
+from mlcore.models.inputs import SYMBOL, UNKNOWN, Validation, checked_predict
 from mlcore.scaling import Scaler
 from mlcore.stack import Layout
 from mlcore.store.folds import StoredFold, save_fold
@@ -27,8 +32,7 @@ from mlcore.windows import Windows
 
 FEWEST_TRAIN_ROWS = 30  # below this a fold forecasts nothing: what it learnt would be chance
 FEWEST_SCALER_ROWS = 30  # below this a symbol's scale is chance
-SYMBOL = "symbol"  # the column that says whose row it is, as `mlcore.models.symbols` finds it (which imports torch)
-UNKNOWN = -1  # the code of a symbol that the fold was not trained on
+CURVE_POINTS = 50  # of a fold's training curve at most: boosting has hundreds
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Shared:
     stride: int = 1  # of the inner training rows every stride-th is fitted on
     explained: int | None = None  # number of the fold whose model is asked what it looks at
     layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
+    warm_start: bool = False  # a fold's model starts from the one before
+    updates: Updates | None = None  # between refits
 
     def __post_init__(self) -> None:
         if self.layout is None:
@@ -72,8 +78,12 @@ class Outcome:
 
     number: int
     raw: np.ndarray  # (n_test, n_outputs), NaN where nothing is forecast
+    through: np.ndarray  # (n_test,) moment of the last bar that any label touched of which the row's model learned
     scale: ReturnScale | None = None
     more: dict[str, np.ndarray] = field(default_factory=dict)  # what else forecasts are made of, (n_test,) each
+    curve: list[dict[str, float]] = field(default_factory=list)
+    n_updates: int = 0
+    model: Any = None  # as it was fitted, where the next fold starts from it
     n_validation: int = 0
     best_epoch: Any = None
     seconds: float = 0.0
@@ -84,34 +94,63 @@ class Outcome:
     explanation: dict[str, pd.DataFrame] = field(default_factory=dict)  # of the explained fold only
 
 
-def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None) -> Outcome:
+@dataclass(frozen=True)
+class Rows:
+    """What a fold's model is fitted on, and the tables it comes from."""
+
+    inputs: Inputs
+    windows: Windows
+    y: np.ndarray
+    validation: Validation
+
+
+def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None, start: Any = None) -> Outcome:
     """Fit a fresh model on the fold's training rows and forecast its test block; bad input ends up in `failure`.
 
-    `record` is what the store is to say of the fold, where there is one (`mlcore.store.StoredFold`).
+    `record` is what the store is to say of the fold, where there is one (`mlcore.store.StoredFold`). `start` is a
+    fitted model whose weights the fit begins with.
     """
+    outcome = outcome_of(shared, fold)
+    with watched(outcome):
+        rows = training_rows(shared, fold)
+        model = fresh(shared, fold.number)
+        if start is not None:
+            model.warm_start_from(start)
+        model.fit(rows.windows, rows.y, task=shared.task, validation=rows.validation)
+        finish(shared, fold, rows, model, outcome, record)
+    return outcome
+
+
+def outcome_of(shared: Shared, fold: Fold) -> Outcome:
+    """Return what is known of a fold before its model is fitted."""
+    raw = np.full((len(fold.test), shared.task.n_outputs), np.nan)
+    return Outcome(fold.number, raw, np.full(len(fold.test), fold.trained_through, dtype=np.int64))
+
+
+@contextlib.contextmanager
+def watched(outcome: Outcome) -> Iterator[None]:
+    """Note down in `outcome` what goes wrong inside the block, what is warned of, and the seconds it takes."""
     started = time.perf_counter()
-    outcome = Outcome(fold.number, np.full((len(fold.test), shared.task.n_outputs), np.nan))
     # One thread for BLAS and OpenMP (torch's too): sums in one order, whatever the machine and the number of jobs.
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
         try:
-            _fit_and_forecast(shared, fold, outcome, record or {})
+            yield
         except StoreError:
             raise  # a full disk is no reason to forecast nothing
         except BarwiseError as error:
             outcome.failure = str(error)
-    said = (str(w.message) for w in caught if issubclass(w.category, BarwiseWarning))
-    outcome.warnings = tuple(dict.fromkeys(said))
+    said = [str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)]
+    outcome.warnings = tuple(dict.fromkeys((*outcome.warnings, *said)))
     for warning in caught:
         if not issubclass(warning.category, BarwiseWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    outcome.seconds = time.perf_counter() - started
-    return outcome
+    outcome.seconds += time.perf_counter() - started
 
 
-def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict[str, Any]) -> None:
-    layout = shared.layout
-    train, held_out = newest_split(fold.train, shared.ends, shared.validation, layout.moments)
+def training_rows(shared: Shared, fold: Fold) -> Rows:
+    """Return the fold's inner training rows and the newest ones, held out; nothing later is in their table."""
+    train, held_out = newest_split(fold.train, shared.ends, shared.validation, shared.layout.moments)
     train = train[(len(train) - 1) % shared.stride :: shared.stride]  # the newest one stays
     _check_enough(train)
     inputs = Inputs(shared, fold, train)
@@ -123,26 +162,78 @@ def _fit_and_forecast(shared: Shared, fold: Fold, outcome: Outcome, record: dict
     y_train, y_held_out = (y[np.searchsorted(fold.train, rows)] for rows in (train, held_out))
     # The model is handed no row after its last training row, of any symbol.
     windows, judge = inputs.windows(train, held_out)
-    model = _fresh(shared, fold.number).fit(windows, y_train, task=shared.task, validation=(judge, y_held_out))
+    return Rows(inputs, windows, y_train, (judge, y_held_out))
+
+
+def finish(
+    shared: Shared, fold: Fold, rows: Rows, model: Any, outcome: Outcome, record: dict[str, Any] | None = None
+) -> None:
+    """Forecast the fold's test block with its fitted model, and tell what came of the fit."""
+    judge, y_held_out = rows.validation
     if shared.task.kind != "classes":
         told, came = checked_predict(model, judge, shared.task), y_held_out.reshape(len(y_held_out), -1)[:, 0]
         lead = shared.task.lead
         outcome.scale = ReturnScale.of(centre(told[:, : lead.n_outputs], lead), came)  # the lead's, as the signal is
-    asked = fold.test[shared.tradable[fold.test]]
-    ready = inputs.those_scaled(asked)
-    outcome.left_out = tuple(np.setdiff1d(layout.symbol_of(asked), layout.symbol_of(ready)).tolist())
-    (ahead,) = inputs.windows(ready)
-    place = np.searchsorted(fold.test, ready)
-    outcome.raw[place], more = ask(model, ahead, shared.task, shared.confidence)
-    for name, values in more.items():
-        outcome.more[name] = np.full(len(fold.test), np.nan)
-        outcome.more[name][place] = values
-    outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
+    outcome.n_validation, outcome.best_epoch = len(judge), getattr(model, "best_epoch_", None)
+    outcome.curve = curve_of(model)
     if shared.store is not None:
-        stored = StoredFold(model, inputs.scalers[0], outcome.scale, shared.task, record)
+        stored = StoredFold(model, rows.inputs.scalers[0], outcome.scale, shared.task, record or {})
         outcome.stored = save_fold(shared.store, stored, shared.store_name).name
+    if shared.warm_start:  # the next fold starts from the fit: an updated model has seen rows it will be judged by
+        outcome.model = copy.deepcopy(model) if shared.updates else model
+    forecast_block(shared, fold, rows.inputs, model, outcome)
     if fold.number == shared.explained:
-        outcome.explanation = explanation_of(model, ahead)
+        ready = rows.inputs.those_scaled(fold.test[shared.tradable[fold.test]])
+        outcome.explanation = explanation_of(model, rows.inputs.windows(ready)[0])
+
+
+def forecast_block(shared: Shared, fold: Fold, inputs: Inputs, model: Any, outcome: Outcome) -> None:
+    """Forecast the test block; where updates are due, part by part, the model updated before each part."""
+    moments = shared.layout.moments[fold.test]
+    updates = shared.updates
+    cuts = updates.cuts[fold.number] if updates else ()
+    bounds = [int(moments.min()), *map(int, cuts), int(moments.max()) + 1]
+    through = fold.trained_through
+    for number, (begin, end) in enumerate(pairwise(bounds)):
+        if updates and number:
+            rows = inputs.those_scaled(updates.rows(bounds[number - 1], begin))
+            if len(rows):
+                _update(shared, fold, rows, inputs, model)
+                through, outcome.n_updates = max(through, int(updates.ends[rows].max())), outcome.n_updates + 1
+        part = np.flatnonzero((moments >= begin) & (moments < end))
+        outcome.through[part] = through
+        _forecast(shared, fold, part, inputs, model, outcome)
+    asked = fold.test[shared.tradable[fold.test]]
+    symbol_of = shared.layout.symbol_of
+    outcome.left_out = tuple(np.setdiff1d(symbol_of(asked), symbol_of(inputs.those_scaled(asked))).tolist())
+
+
+def _forecast(shared: Shared, fold: Fold, part: np.ndarray, inputs: Inputs, model: Any, outcome: Outcome) -> None:
+    """Forecast those rows of a `part` of the test block that may be traded."""
+    rows = fold.test[part]
+    ready = inputs.those_scaled(rows[shared.tradable[rows]])
+    place = part[np.searchsorted(rows, ready)]
+    outcome.raw[place], more = ask(model, inputs.windows(ready)[0], shared.task, shared.confidence)
+    for name, values in more.items():
+        outcome.more.setdefault(name, np.full(len(fold.test), np.nan))[place] = values
+
+
+def _update(shared: Shared, fold: Fold, rows: np.ndarray, inputs: Inputs, model: Any) -> None:
+    """Update `model` on `rows`; nothing later is in the table that it is handed."""
+    y = shared.values[rows]
+    if shared.shuffle_labels:
+        y = np.random.default_rng([_fold_seed(shared.seed, fold.number), int(rows[0])]).permutation(y)
+    model.update(inputs.windows(rows)[0], y)
+
+
+def curve_of(model: Any) -> list[dict[str, float]]:
+    """Return the model's training curve (`history_`) as plain numbers, thinned to `CURVE_POINTS`; without one, []."""
+    history = getattr(model, "history_", None) or []
+    kept = set(np.linspace(0, len(history) - 1, min(len(history), CURVE_POINTS)).round().astype(int).tolist())
+    losses = [entry["validation"] for entry in history]
+    if np.isfinite(losses).any():
+        kept.add(int(np.nanargmin(losses)))  # what was kept of the training is on the curve
+    return [{key: float(history[i][key]) for key in ("epoch", "loss", "validation")} for i in sorted(kept)]
 
 
 def _check_enough(train: np.ndarray) -> None:
@@ -175,14 +266,16 @@ class Inputs:
         """Return the windows of each set of rows, over one table that holds their bars and no later one."""
         lookback = self.shared.model.lookback
         every = np.unique(np.concatenate(rows))
-        parts, places, size = [np.empty((0, self.shared.table.shape[1]))] * (not len(every)), [], 0
+        if not len(every):
+            return [Windows(np.empty((0, self.shared.table.shape[1] + self.shared.tells_symbols)), every, lookback)]
+        parts, places, size = [], [], 0
         for symbol, of_symbol in self.shared.layout.by_symbol(every):
             first = of_symbol[0] - lookback + 1
             parts.append(self._table(symbol, first, of_symbol[-1] + 1))
             places.append(of_symbol - first + size)
             size += len(parts[-1])
         table = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        place = np.concatenate(places) if places else every
+        place = np.concatenate(places)
         return [Windows(table, place[np.searchsorted(every, some)], lookback) for some in rows]
 
     def _table(self, symbol: int, first: int, stop: int) -> np.ndarray:
@@ -212,7 +305,8 @@ def _scalers(shared: Shared, fold: Fold, train: np.ndarray) -> dict[int, Scaler 
     }
 
 
-def _fresh(shared: Shared, number: int) -> Any:
+def fresh(shared: Shared, number: int) -> Any:
+    """Return an unfitted model of the fold's own: another seed, and the columns' names."""
     model = clone(shared.model)
     if "seed" in model.get_params(deep=False):
         model.set_params(seed=_fold_seed(shared.seed, number))

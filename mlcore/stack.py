@@ -67,7 +67,7 @@ class Stack:
     symbols
         Names of the S markets, in the order of their rows.
     clock
-        ``(M,)`` all stamps at which any market has a bar. stamps: ``(N,)`` of each row.
+        ``(M,)`` all stamps at which any market has a bar. stamps: ``(N,)`` of each row. interval: of the bars.
     table, values
         ``(N, F)`` features and ``(N,)`` labels, ``(N, H)`` of several horizons.
     ends
@@ -80,6 +80,7 @@ class Stack:
     symbols: tuple[str, ...]
     clock: pd.DatetimeIndex
     stamps: pd.DatetimeIndex
+    interval: pd.Timedelta | None
     layout: Layout
     columns: tuple[str, ...]
     task: Task
@@ -107,6 +108,7 @@ def stack(members: Mapping[str, Member], lookback: int, max_gap: int) -> Stack:
         tuple(members),
         clock,
         clock[joined["moments"]],
+        interval,
         Layout(starts, joined.pop("moments")),
         tuple(map(str, first.features.columns)),
         first.label.task,

@@ -241,6 +241,13 @@ def _checks(trainer: Trainer, held_out: Rows | None, clock: Callable[[], float])
             started = clock()
 
 
+def _beginning(trainer: Trainer, held_out: Rows, clock: Callable[[], float]) -> dict[str, Any]:
+    """Return the curve's entry of the weights that training begins with."""
+    started = clock()
+    held = row_losses(trainer.model, trainer.head, held_out)
+    return {"epoch": 0.0, "loss": float("nan"), "validation": held, "seconds": clock() - started, "learning": 0.0}
+
+
 def train(
     model: Forecaster,
     head: Head,
@@ -251,12 +258,15 @@ def train(
     plan: Plan,
     on_check: Callable[[dict[str, Any], Forecaster], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    begun: bool = False,
 ) -> list[dict[str, Any]]:
     """Fit `model` in place; the weights with the lowest validation loss are kept. Return the training curve.
 
     Call it inside `seeded`. An entry of the curve, one per check: `epoch` (passes over the rows so far), `loss`
     of training since the check before, `validation` loss (NaN without one), `seconds` by `clock` so far and
     `learning`, the seconds without the validating. `on_check` is called with every entry; its time counts nowhere.
+    Where the model has `begun` elsewhere (a warm start) its weights are judged first, as epoch 0, and kept where
+    nothing better comes.
     """
     if plan.schedule == "plateau" and not validation:
         raise BarwiseError("`schedule` is 'plateau', which goes by the validation loss, and there is no `validation`.")
@@ -267,6 +277,10 @@ def train(
     size = VALIDATION_STRETCH if plan.stretch > 1 else 1  # as it is trained, so it is validated
     held_out = Rows(*validation, head, history, size, plan.device) if validation else None
     best, curve = Best(trainer.flat), []
+    if begun and held_out:
+        curve.append(_beginning(trainer, held_out, clock))
+        best.see(curve[0]["validation"])
+        trainer.schedule.see(curve[0]["validation"])
     for entry in _checks(trainer, held_out, clock):
         curve.append(entry)
         if on_check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from mlcore.bars import bar_interval
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
-from mlcore.folds import Fold, WalkForward
+from mlcore.folds import Fold, Length, WalkForward
 from mlcore.forecasts import ReturnScale, make_forecasts
+from mlcore.incremental import Updates, check_incremental, check_warm_start, cuts_of
 from mlcore.models import MODELS
 from mlcore.refit import Outcome, Shared, run_fold
 from mlcore.stack import Member, Stack, stack
@@ -35,7 +35,9 @@ class WalkForwardRun:
     folds
         One dict a fold: ``fold train_start trained_through test_start test_end`` (stamps), ``n_train`` (inner training
         and validation rows), ``n_validation``, ``n_test``, ``n_forecasts``, ``seconds``, ``best_epoch`` (None where the
-        model has none), ``note`` (None, or why the fold forecasts nothing), and ``stored`` (its folder in the store).
+        model has none), ``residual`` (`ReturnScale`; None for classes), ``curve`` (the training curve, ``{"epoch",
+        "loss", "validation"}`` a point, [] where the model has none), ``n_updates`` (between this refit and the next),
+        ``note`` (None, or why the fold forecasts nothing), and ``stored`` (its folder in the store).
     notes
         Sentences the reader must see.
     explanation
@@ -65,6 +67,8 @@ def walk_forward(
     store: str | Path | None = None,
     confidence: str | None = None,
     stride: int = 1,
+    warm_start: bool = False,
+    incremental: Any = None,
 ) -> WalkForwardRun:
     """Refit `model` for every fold on past rows only and forecast every bar of its test block.
 
@@ -100,26 +104,38 @@ def walk_forward(
     stride : fit on every stride-th of the inner training rows; labels that overlap say little more than one of them.
         Rows held out and rows forecast stay all. Saves time only where a row costs time: not in a network trained on
         whole stretches (`dense`), which reads the bars between anyway.
+    warm_start : start the fit of a fold from the weights that the fold before ended with, instead of random ones, at a
+        lower learning rate (`warm_rate` of the networks). Scaler and labels' scale are fitted anew on the fold's own
+        training rows, so that they follow the market: the old weights meet inputs a little moved, which is the first
+        thing the fit corrects. Folds then run in order, one at a time, whatever `n_jobs`.
+    incremental : length of time or count of bars (``"1D"``, 24) after which, within a test block, the model is updated
+        by a few steps on the rows whose labels have ended since it last learned, with the fold's own scaler. From there
+        on its forecasts carry a newer `trained_through`. The next fold starts fresh, or with `warm_start` from the
+        weights before any update: updated ones have seen the rows that the next fold's early stopping judges by.
 
     Raises
     ------
     BarwiseError
         Tables that do not belong together, fewer bars than one fold needs, or no fold that could be fitted.
     """
-    if isinstance(stride, bool) or stride != int(stride) or stride < 1:
-        raise BarwiseError(f"`stride` is {stride!r}; it is a count of rows, 1 or more.")
+    stride = check_stride(stride)
     model = MODELS[model]() if isinstance(model, str) else model
     check_confidence(confidence, label.task, model)
     if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
         model.check_task(label.task)
+    check_warm_start(warm_start, model)
+    every = check_incremental(incremental, model)
+    if every is not None and store is not None:
+        raise BarwiseError("`incremental` and `store` do not go together: the store holds one model a fold.")
     name = None if store is None else check_store(store, model)
     member = Member(bars, features, label)
     one = stack({"": member}, model.lookback, max_gap)
     plan = split(one, folds)
+    updates = updates_of(one, plan, every, folds.latency)
     shared = shared_of(
         one, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed,
         store=None if store is None else str(store), store_name=name, confidence=confidence,
-        interval=bar_interval(bars), stride=int(stride),
+        stride=stride, warm_start=warm_start, updates=updates,
     )  # fmt: skip
     about = {
         "memory": member.memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels,
@@ -131,6 +147,13 @@ def walk_forward(
     if store is not None:
         write_run(store, run.folds, label.task)
     return run
+
+
+def check_stride(stride: Any) -> int:
+    """Return `stride` if it is a count of rows."""
+    if isinstance(stride, bool) or stride != int(stride) or stride < 1:
+        raise BarwiseError(f"`stride` is {stride!r}; it is a count of rows, 1 or more.")
+    return int(stride)
 
 
 def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
@@ -149,9 +172,18 @@ def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) 
         ends=stacked.ends,
         tradable=stacked.whole,
         layout=stacked.layout,
+        interval=stacked.interval,
         explained=plan[-1].number,
         **options,
     )
+
+
+def updates_of(stacked: Stack, plan: list[Fold], every: Length | None, latency: int) -> Updates | None:
+    """Return when the folds' models are updated and on which rows; None where they are not."""
+    if every is None:
+        return None
+    cuts = tuple(cuts_of(stacked.clock, stacked.layout.moments, fold, every) for fold in plan)
+    return Updates(cuts, stacked.whole & stacked.known, stacked.ends, latency)
 
 
 def run_folds(
@@ -159,13 +191,26 @@ def run_folds(
 ) -> list[Outcome]:
     """Run every fold and return the outcomes in the order of the folds."""
     started, outcomes = time.perf_counter(), []
-    work = (delayed(run_fold)(shared, fold, record) for fold, record in zip(plan, records, strict=True))
-    finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
+    pairs = list(zip(plan, records, strict=True))
+    if shared.warm_start:
+        finished = _one_after_another(shared, pairs)
+    else:
+        work = (delayed(run_fold)(shared, fold, record) for fold, record in pairs)
+        finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
     for outcome in finished:
         outcomes.append(outcome)
         if progress is not None:
             progress(len(outcomes), len(plan), time.perf_counter() - started)
     return sorted(outcomes, key=lambda outcome: outcome.number)
+
+
+def _one_after_another(shared: Shared, pairs: Sequence[tuple[Fold, Any]]) -> Iterator[Outcome]:
+    """Run the folds in order, each from the model of the last one that could be fitted."""
+    start = None
+    for fold, record in pairs:
+        outcome = run_fold(shared, fold, record, start)
+        start, outcome.model = outcome.model or start, None
+        yield outcome
 
 
 def stitch(stacked: Stack, plan: list[Fold], outcomes: list[Outcome], confidence: str | None = None) -> WalkForwardRun:
@@ -183,7 +228,7 @@ def stitch(stacked: Stack, plan: list[Fold], outcomes: list[Outcome], confidence
             stacked.task,
             index=stacked.stamps[fold.test],
             fold=fold.number,
-            trained_through=stacked.clock[fold.trained_through],
+            trained_through=stacked.clock[outcome.through],
             scale=outcome.scale or ReturnScale(0.0, 0.0),
             confidence=confidence,
             **outcome.more,  # type: ignore[arg-type]
@@ -222,6 +267,9 @@ def _fold_row(stacked: Stack, fold: Fold, outcome: Outcome) -> dict[str, Any]:
         "n_forecasts": int(np.isfinite(outcome.raw).all(axis=1).sum()),
         "seconds": outcome.seconds,
         "best_epoch": outcome.best_epoch,
+        "residual": None if outcome.scale is None else outcome.scale.residual,
+        "curve": outcome.curve,
+        "n_updates": outcome.n_updates,
         "note": outcome.failure,
         **({} if outcome.stored is None else {"stored": outcome.stored}),
     }

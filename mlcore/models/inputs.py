@@ -13,6 +13,8 @@ from mlcore.windows import Windows
 
 Validation = tuple[Windows, np.ndarray]
 PART = 4_000_000  # values of flat windows made at a time
+SYMBOL = "symbol"  # the feature that says whose row it is, where several symbols are trained on together
+UNKNOWN = -1  # its value for a symbol that was not trained on
 
 
 def check_fit(windows: Windows, y: np.ndarray, task: Task, *, lookback: int) -> np.ndarray:
@@ -127,3 +129,9 @@ def checked_raw(raw: np.ndarray, model: Any, windows: Windows, task: Task) -> np
             f"or inf; it must be finite and ({len(windows)}, {task.n_outputs})."
         )
     return raw
+
+
+def symbol_column(model: Any) -> int | None:
+    """Return which of the features that `model` was handed is the symbol's code; None where none is."""
+    names = list(getattr(model, "feature_names_in_", ()))
+    return names.index(SYMBOL) if SYMBOL in names else None

@@ -9,6 +9,7 @@ import lightgbm
 import numpy as np
 
 from mlcore.losses import Loss
+from mlcore.models.inputs import symbol_column
 from mlcore.models.trees import BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
 
@@ -35,9 +36,12 @@ class LightGBM(BoostedTrees):
     patience : rounds without a better validation loss before stopping.
     seed : of bagging and feature sampling.
     loss, loss_params, class_weights : as in `mlcore.losses`; focal is not known here.
+
+    A feature `symbol` (several symbols trained on together, `mlcore.panel`) is split on as a category.
     """
 
     known_losses = ("cross_entropy", "squared", "huber", "weighted_squared", "pinball")
+    reads_symbol = True
 
     def __init__(
         self,
@@ -88,7 +92,10 @@ class LightGBM(BoostedTrees):
 
     def _boost(self, train: Rows, held_out: Rows | None, objective: dict[str, Any]) -> tuple[lightgbm.Booster, int]:
         options = self._options(len(train[1])) | objective
-        rows = lightgbm.Dataset(train[0], train[1], weight=train[2], params=options)
+        symbol = symbol_column(self)  # its newest value is the column of the same number
+        categories = [] if symbol is None else [symbol]
+        x, y, weight = train
+        rows = lightgbm.Dataset(x, y, weight=weight, params=options, categorical_feature=categories)
         if held_out is None:
             booster = lightgbm.train(options, rows, self.n_estimators)
         else:

@@ -156,7 +156,8 @@ class MultiscaleLSTMCNN(TorchModel):
         if self.convolutions < 1 or self.kernel < 1 or used >= self.lookback:
             raise BarwiseError(
                 f"`convolutions` {self.convolutions} with `kernel` {self.kernel} on bars {self.scales[-1]} times as "
-                f"long take {used} bars of `lookback` {self.lookback}; both must be at least 1 and leave a bar."
+                f"long take {used} bars of `lookback` {self.lookback}; both must be at least 1 and leave a bar for "
+                "the LSTM."
             )
         return self.lookback - used
 

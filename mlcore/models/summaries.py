@@ -25,7 +25,8 @@ class Summaries:
     ``rsi_momentum20``  the newest value less the one 20 bars before, for each of `momentum`
     ==================  ==============================================================================
 
-    What the lookback does not hold is left out: a lookback of 1 leaves the newest values alone.
+    What the lookback does not hold is left out: a lookback of 1 leaves the newest values alone. So is all but
+    the newest value of the feature number `static`, which does not change within a window.
     """
 
     lags: tuple[int, ...] = ()
@@ -44,30 +45,31 @@ class Summaries:
             tuple(int(k) for k in momentum if k < lookback),
         )
 
-    def names(self, features: Sequence[str]) -> list[str]:
+    def names(self, features: Sequence[str], static: int | None = None) -> list[str]:
         """Return the columns' names, in order, for windows of `features`."""
-        kinds = ["", *(f"_lag{k}" for k in self.lags)]
+        kinds = [f"_lag{k}" for k in self.lags]
         for k in self.rolling:
             kinds += [f"_mean{k}", f"_std{k}"]
         kinds += [f"_momentum{k}" for k in self.momentum]
-        return [f"{feature}{kind}" for kind in kinds for feature in features]
+        moving = [feature for number, feature in enumerate(features) if number != static]
+        return [*map(str, features), *(f"{feature}{kind}" for kind in kinds for feature in moving)]
 
-    def of(self, windows: Windows) -> np.ndarray:
+    def of(self, windows: Windows, static: int | None = None) -> np.ndarray:
         """Return ``(N, C)`` float32, one row a window; refuse NaN and inf anywhere in a window.
 
         A row's bits depend on its own window only. Filled part by part: nothing else as large is made.
         """
-        width = windows.shape[2] * (1 + len(self.lags) + 2 * len(self.rolling) + len(self.momentum))
-        made = np.empty((len(windows), width), dtype=np.float32)
+        made = np.empty((len(windows), len(self.names([""] * windows.shape[2], static))), dtype=np.float32)
         for part in parts(windows):
-            made[part] = self._of(check_finite(windows[part]))
+            made[part] = self._of(check_finite(windows[part]), static)
         return made
 
-    def _of(self, x: np.ndarray) -> np.ndarray:
-        newest = x[:, -1]
-        columns = [newest, *(x[:, -1 - k] for k in self.lags)]
+    def _of(self, x: np.ndarray, static: int | None) -> np.ndarray:
+        columns = [x[:, -1]]
+        x = x if static is None else np.delete(x, static, axis=2)
+        columns += [x[:, -1 - k] for k in self.lags]
         for k in self.rolling:
             some = np.ascontiguousarray(x[:, x.shape[1] - k :], dtype=np.float64)
             columns += [some.mean(axis=1), some.std(axis=1)]
-        columns += [newest - x[:, -1 - k] for k in self.momentum]
+        columns += [x[:, -1] - x[:, -1 - k] for k in self.momentum]
         return np.concatenate(columns, axis=1)

@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mlcore.models.inputs import symbol_column
 from mlcore.windows import Windows
 
 # Shape suffix legend
 #   T = bars passed through, B = stretches of a batch, F = features, E = numbers that stand for a symbol
-
-SYMBOL = "symbol"
 
 
 class SymbolEmbedding(nn.Module):
@@ -47,9 +46,3 @@ def embedding_of(model: Any, windows: Windows) -> SymbolEmbedding | None:
     if column is None:
         return None
     return SymbolEmbedding(column, int(windows.last[:, column].max()) + 1, model.symbol_width)
-
-
-def symbol_column(model: Any) -> int | None:
-    """Return which of the features a model was handed is the symbol's code; None where none is."""
-    names = list(getattr(model, "feature_names_in_", ()))
-    return names.index(SYMBOL) if SYMBOL in names else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from mlcore.errors import BarwiseError
 from mlcore.heads import Head, head_of, head_values, make_head
 from mlcore.losses import Loss, choose_loss
 from mlcore.models.inputs import Validation, check_fit, check_windows, label_shape
+from mlcore.models.stepping import Stepper
 from mlcore.models.symbols import SymbolEmbedding, embedding_of
 from mlcore.precision import choose_precision
 from mlcore.schedules import check_schedule
@@ -30,6 +31,19 @@ FEWEST_ROWS = 32
 PREDICT_WINDOWS = 128  # windows of a pass
 PREDICT_STRETCH = 64  # rows of a stretch, where a longer stretch gives the same outputs as windows
 PREDICT_STRETCHES = 16  # stretches of a pass
+UPDATE_STEPS = 4  # optimiser steps of an update at least
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one fit is made with: rows, head and plan, all checked."""
+
+    task: Task
+    head: Head
+    plan: Plan
+    windows: Windows
+    y: np.ndarray
+    validation: Validation | None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -51,6 +65,7 @@ class TorchModel(BaseEstimator, ABC):
     schedule : how the rate goes over all epochs: "one_cycle" (up and down once), "cosine_restarts" (three half
         cosines, each twice as long), "plateau" (halved where the validation loss gets no better) or "constant".
     clip : length that the gradient of a step is cut down to.
+    warm_rate : share of `learning_rate` for a fit that starts from another model's weights, and for an update.
     precision : "full", or "mixed" (float16 where that is safe, on CUDA only) for training.
     loss : one of `mlcore.losses.LOSSES` that fits the label; None: the label's own.
     loss_params : its numbers, as ``{"gamma": 1.0}``; None: its defaults.
@@ -83,6 +98,7 @@ class TorchModel(BaseEstimator, ABC):
     weight_decay: float = 0.01
     schedule: str = "one_cycle"
     clip: float = 1.0
+    warm_rate: float = 0.3
     precision: str = "full"
     loss: str | None = None
     loss_params: dict[str, float] | None = None
@@ -106,7 +122,7 @@ class TorchModel(BaseEstimator, ABC):
             value = getattr(self, name)
             if int(value) != value or value < 1:
                 raise BarwiseError(f"`{name}` is {value!r}; it must be a whole number of at least 1.")
-        for name, least in (("learning_rate", 1e-12), ("weight_decay", 0.0), ("clip", 1e-12)):
+        for name, least in (("learning_rate", 1e-12), ("weight_decay", 0.0), ("clip", 1e-12), ("warm_rate", 1e-12)):
             value = getattr(self, name)
             if not least <= value < np.inf:
                 raise BarwiseError(f"`{name}` is {value!r}; it must be a finite number{' above 0' * (least > 0)}.")
@@ -141,6 +157,14 @@ class TorchModel(BaseEstimator, ABC):
         Raises BarwiseError for NaN in a window or label, one class only, fewer than 32 rows, or a
         lookback that is not the model's.
         """
+        fit = self.begin(windows, y, task=task, validation=validation)
+        with threads(self.threads), seeded(self.seed, fit.plan.device):
+            network, warm = self.begun(fit)
+            history = train(network, fit.head, windows, fit.y, validation=fit.validation, plan=fit.plan, begun=warm)
+        return self.end(fit, network, history)
+
+    def begin(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None) -> Fit:
+        """Return what a fit needs, checked; raises what `fit` raises."""
         plan, loss = self.plan(), self.check_task(task)
         y = check_fit(windows, y, task, lookback=self.lookback)
         check_finite(windows)
@@ -150,14 +174,68 @@ class TorchModel(BaseEstimator, ABC):
             )
         if validation is not None:
             validation = self._checked(validation, windows.shape[2], task)
-        head = make_head(task, y, loss)
-        with threads(self.threads), seeded(self.seed, plan.device):
-            symbols = embedding_of(self, windows) if self.embeds_symbol else None
-            network = self._forecaster(windows.shape[2], head, symbols)
-            self.history_ = train(network, head, windows, y, validation=validation, plan=plan)
-        self.network_, self.head_, self.task_ = network.cpu().eval(), head, task
-        self.n_features_in_ = windows.shape[2]
+        if hasattr(self, "start_"):
+            plan = replace(plan, learning_rate=plan.learning_rate * self.warm_rate)
+        return Fit(task, make_head(task, y, loss), plan, windows, y, validation)
+
+    def begun(self, fit: Fit) -> tuple[Forecaster, bool]:
+        """Return the network to train, and whether it has another's weights; call it inside `seeded`."""
+        symbols = embedding_of(self, fit.windows) if self.embeds_symbol else None
+        network = self._forecaster(fit.windows.shape[2], fit.head, symbols)
+        if not hasattr(self, "start_"):
+            return network, False
+        try:
+            network.load_state_dict(self.start_)
+        except RuntimeError as error:
+            raise BarwiseError(f"`warm_start_from` took weights that do not fit: {error}") from None
+        finally:
+            del self.start_
+        return network, True
+
+    def end(self, fit: Fit, network: Forecaster, history: list[dict[str, Any]]) -> Self:
+        """Become the model that `network` was trained for."""
+        self.history_ = history
+        self.network_, self.head_, self.task_ = network.cpu().eval(), fit.head, fit.task
+        self.n_features_in_ = fit.windows.shape[2]
         self.best_epoch_ = best_epoch(self.history_)
+        return self
+
+    def warm_start_from(self, other: Any) -> Self:
+        """Begin the next `fit` with the weights of `other`, a fitted model of this kind, at a rate `warm_rate` times.
+
+        Only weights are taken: the head's numbers (shares of classes, centre and scale of labels) are the new rows'.
+        With validation rows the weights of `other` are kept where no epoch does better. Raises BarwiseError for a model
+        of another kind; `fit` does for weights of other shapes.
+        """
+        if type(other) is not type(self) or not hasattr(other, "network_"):
+            raise BarwiseError(
+                f"`other` is {type(other).__name__}; {type(self).__name__} starts from a fitted {type(self).__name__}."
+            )
+        self.start_ = {name: tensor.clone() for name, tensor in other.network_.state_dict().items()}
+        return self
+
+    def update(self, windows: Windows, y: np.ndarray) -> Self:
+        """Take a few steps on newer rows: one pass over them, at a constant rate of `warm_rate` times `learning_rate`.
+
+        Labels and features are in the units of the fit: the head stays, and the scaler should. Any number of rows will
+        do, and one class only. The same updates after the same fit give the same bits.
+        """
+        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
+        check_finite(windows)
+        y = np.asarray(y, dtype=np.float64)
+        if len(y) != len(windows) or not np.isfinite(y).all():
+            raise BarwiseError(f"`y` has shape {y.shape}; it must be finite labels of the {len(windows)} windows.")
+        if not len(y):
+            return self
+        self.n_updates_ = getattr(self, "n_updates_", 0) + 1
+        seed = int(np.random.SeedSequence([self.seed, self.n_updates_]).generate_state(1)[0])
+        rate = self.learning_rate * self.warm_rate
+        plan = replace(
+            self.plan(), epochs=1, schedule="constant", min_steps=UPDATE_STEPS, seed=seed, learning_rate=rate
+        )
+        with threads(self.threads), seeded(seed, plan.device):
+            train(self.network_, self.head_, windows, y, validation=None, plan=plan)
+        self.network_.cpu().eval()
         return self
 
     def _checked(self, validation: Validation, n_features: int, task: Task) -> Validation | None:
@@ -194,6 +272,10 @@ class TorchModel(BaseEstimator, ABC):
         self.network_ = network.eval()
         return self
 
+    def stepper(self) -> Stepper:
+        """Return what forecasts bar by bar (`mlcore.live`), with an empty past."""
+        return Stepper(self)
+
     def predict(self, windows: Windows) -> np.ndarray:
         """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``; bits depend on each row's window only."""
         check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
@@ -222,9 +304,13 @@ class TorchModel(BaseEstimator, ABC):
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:
-    """Return the epoch with the lowest validation loss, or the last one where there was no validation."""
+    """Return the epoch with the lowest validation loss, or the last one where there was no validation.
+
+    Counted from 0; -1 is what a warm start began with.
+    """
     losses = [entry["validation"] for entry in history]
-    return int(np.argmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
+    best = int(np.argmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
+    return best - (history[0]["epoch"] == 0)
 
 
 def choose_device(name: str) -> str:

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 
 from mlcore.losses import ClassWeights, Loss, choose_loss, class_weights_of, row_weights, without_weights
 from mlcore.models.horizons import PerHorizon
-from mlcore.models.inputs import PART, Validation, check_windows, spread_over_classes
+from mlcore.models.inputs import PART, Validation, check_windows, spread_over_classes, symbol_column
 from mlcore.models.summaries import Summaries
 from mlcore.store.state import ModelState
 from mlcore.tasks import Task
@@ -85,8 +85,12 @@ class BoostedTrees(PerHorizon, BaseEstimator, ABC):
     def _summaries(self) -> Summaries:
         return Summaries.within(self.lookback, self.lags, self.rolling, self.momentum)
 
+    def _names(self) -> list[str]:
+        features = list(getattr(self, "feature_names_in_", map(str, range(self.n_features_in_))))
+        return self._summaries().names(features, symbol_column(self))
+
     def _columns(self, windows: Windows) -> np.ndarray:
-        return self._summaries().of(windows)
+        return self._summaries().of(windows, symbol_column(self))
 
     def _targets(self, y: np.ndarray, validation: Validation | None) -> tuple[np.ndarray, Validation | None]:
         """Labels as the library wants them: codes without holes, or returns in units of their own deviation."""
@@ -108,7 +112,7 @@ class BoostedTrees(PerHorizon, BaseEstimator, ABC):
         return targets * self.unit_ + self.center_
 
     def _predict_one(self, windows: Windows) -> np.ndarray:
-        step = max(1, PART // len(self._summaries().names(range(self.n_features_in_))))  # type: ignore[arg-type]
+        step = max(1, PART // len(self._names()))
         pieces = (windows.take(slice(at, at + step)) for at in range(0, len(windows), step))
         return np.concatenate([self._predict(self._columns(piece)) for piece in pieces])
 
@@ -130,14 +134,10 @@ class BoostedTrees(PerHorizon, BaseEstimator, ABC):
         ``shap``
             mean absolute SHAP value over `windows` (Lundberg et al. 2018, exact for trees) in the unit of the raw
             output (log-odds for classes, deviations of the label else), averaged over classes or quantiles.
-
-        Of several horizons the leading one explains itself.
         """
         check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        if self.horizon_models_:
-            return self.horizon_models_[0].explain(windows)  # type: ignore[no-any-return]
         x = self._columns(windows)
-        names = self._summaries().names(list(getattr(self, "feature_names_in_", map(str, range(self.n_features_in_)))))
+        names = self._names()
         gains = sum(self._gains(booster, len(names)) for booster in self.boosters_)
         total = float(np.sum(gains))
         parts = [self._contributions(booster, x)[:, :, :-1] for booster in self.boosters_]

@@ -121,6 +121,20 @@ def forecast_from_store(
     return _forecast_run(folder, bars, features, begin, in_sample)
 
 
+def stored_folds(folder: str | Path) -> list[StoredFold]:
+    """Return the folds that `forecast_from_store(folder, ...)` forecasts with, in the order of time.
+
+    Raises `StoreError` for a folder that is not whole, was changed, is not ours, or holds no fitted fold.
+    """
+    folder = Path(folder)
+    if not (folder / RUN).exists():
+        return [load_fold(folder)]
+    folds = [_fold_of(folder, entry) for entry in _read_run(folder)[1] if entry["folder"] is not None]
+    if not folds:
+        raise StoreError(f"`folder` {str(folder)!r} holds no fold that could be fitted.")
+    return folds
+
+
 def _forecast_run(
     folder: Path, bars: pd.DataFrame, features: pd.DataFrame, begin: pd.Timestamp, in_sample: bool
 ) -> pd.DataFrame:

@@ -30,12 +30,14 @@ def run_backtrader(
     days_per_year: float = 365.0,
     forecasts: pd.DataFrame | None = None,
     symbol: str = "asset",
+    in_sample: bool = False,
 ) -> BacktestResult:
     """Trade `weights` over `bars` in backtrader's own broker; see `backtest` for the rule of execution.
 
-    `forecasts` are checked (`LookAheadError`) and kept in the result; the weights alone decide the orders.
+    `forecasts` are checked (`LookAheadError`; `in_sample` lets those pass that know their own bar, by name) and kept in
+    the result; the weights alone decide the orders.
     """
-    check_forecasts_before(forecasts, bars)
+    check_forecasts_before(forecasts, bars, in_sample)
     plan = make_plan(bars, weights, costs, cash)
     cerebro = build_cerebro(plan.bars, plan.weights, costs=plan.costs, cash=plan.cash, days_per_year=days_per_year)
     strategy = cerebro.run()[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from mlcore import models
 from mlcore.errors import BarwiseError, did_you_mean
@@ -16,9 +16,15 @@ from strategies.main_job import MODEL_FLAGS
 
 @dataclass(frozen=True)
 class ComparisonConfig(StudyConfig):
-    """Settings of one comparison. `preset` and `set` hold for every model that knows them."""
+    """Settings of one comparison. `preset` and `set` hold for every model that knows them.
+
+    Forecasts are compared as the models make them: what the main job does besides (calibration, a store) is no flag here.
+    """
 
     model: str = field(default="linear", metadata={"hidden": True})
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = field(default="none", metadata={"hidden": True})
+    interval: float | None = field(default=None, metadata={"hidden": True})
+    store: str | None = field(default=None, metadata={"hidden": True})
     models: str = _flag("all", "names, comma separated; `all` is every model there is")
     skip: str = _flag("", "names to leave out, comma separated")
     shuffled: str = _flag("lightgbm", "the model that is trained on shuffled labels, as a baseline")

@@ -122,9 +122,21 @@ def confidence_buckets(study: Study, buckets: int = 10) -> pd.DataFrame | None:
     calls = pd.DataFrame({"confidence": sure, "hit": np.sign(signal) == np.sign(returns)})[called]
     groups = calls.groupby(pd.qcut(calls["confidence"], buckets, duplicates="drop"), observed=True)
     table = groups.agg(confidence=("confidence", "mean"), hit_rate=("hit", "mean"), calls=("hit", "size"))
-    n, p, z = table["calls"], table["hit_rate"], 1.959964
-    middle, half = (p + z**2 / (2 * n)) / (1 + z**2 / n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return table.assign(low=middle - half / (1 + z**2 / n), high=middle + half / (1 + z**2 / n)).reset_index(drop=True)
+    if len(table) < min(buckets, 2):
+        return None  # nearly all calls are equally sure: one dot says nothing
+    low, high = wilson(table["hit_rate"], table["calls"])
+    return table.assign(low=low, high=high).reset_index(drop=True)
+
+
+def wilson(share: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return the ends of Wilson's 95% interval of a share of `n` independent trials.
+
+    >>> [round(float(end.iloc[0]), 4) for end in wilson(pd.Series([0.5]), pd.Series([20]))]
+    [0.2993, 0.7007]
+    """
+    z = 1.959964
+    middle, half = (share + z**2 / (2 * n)) / (1 + z**2 / n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return middle - half / (1 + z**2 / n), middle + half / (1 + z**2 / n)
 
 
 def luck_of(study: Study) -> tuple[int, float]:

@@ -40,13 +40,15 @@ def run_vectorbt(
     days_per_year: float = 365.0,
     forecasts: pd.DataFrame | None = None,
     symbol: str = "asset",
+    in_sample: bool = False,
 ) -> BacktestResult:
     """Trade `weights` over `bars` in vectorbt; see `backtest` for the rule of execution.
 
-    `forecasts` are checked (`LookAheadError`) and kept in the result; the weights alone decide the orders.
+    `forecasts` are checked (`LookAheadError`; `in_sample` lets those pass that know their own bar, by name) and kept in
+    the result; the weights alone decide the orders.
     ``extras["kernel"]`` is ``"rust"``, or ``"numba"`` with a note where vectorbt had to fall back.
     """
-    check_forecasts_before(forecasts, bars)
+    check_forecasts_before(forecasts, bars, in_sample)
     plan = make_plan(bars, weights, costs, cash)
     scale = Scale.of(plan.bars, plan.cash)
     portfolio, kernel, fallback = _simulate(plan, scale)

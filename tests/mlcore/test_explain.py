@@ -102,11 +102,14 @@ def test_the_walk_forward_explains_the_first_forecasts_of_its_last_fold():
     assert run.explanation["rows"].loc["row"].tolist() == [first, first + n - 1, n]
 
 
-def test_two_jobs_explain_as_one_and_names_are_the_features():
-    one, two = (walked("lightgbm", n_jobs=jobs, seed=5).explanation for jobs in (1, 2))
-    assert list(one) == ["importance"]
-    pd.testing.assert_frame_equal(one["importance"], two["importance"], check_exact=True)
-    assert one["importance"].index.tolist() == list(FEATURES)
+@pytest.mark.parametrize("model", ["lightgbm", "linear"])
+def test_two_jobs_explain_as_one_and_names_are_the_features(model):
+    one, two = (walked(model, n_jobs=jobs, seed=5).explanation for jobs in (1, 2))
+    assert one and list(one) == list(two)
+    for name in one:
+        pd.testing.assert_frame_equal(one[name], two[name], check_exact=True)
+    if model == "linear":
+        assert one["coefficients"].index.tolist() == list(FEATURES)
 
 
 def test_a_model_that_refuses_to_explain_still_forecasts():

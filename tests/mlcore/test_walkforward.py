@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from mlcore.labels import direction, forward_return
 from mlcore.models.lightgbm import LightGBM
 from mlcore.models.linear import Linear
 from mlcore.models.naive import Naive
+from mlcore.models.tcn import TCN
+from mlcore.refit import curve_of
 from mlcore.walkforward import walk_forward
 from tests.conftest import random_bars
 
@@ -264,3 +267,66 @@ def test_a_stride_thins_the_inner_training_rows_and_nothing_else():
 def test_a_stride_that_is_no_count_is_refused(stride):
     with pytest.raises(BarwiseError, match="`stride` is"):
         walked(stride=stride)
+
+
+class Heir(Linear):
+    """Counts the fits behind it, and the updates; `heard` holds what every fit was started from."""
+
+    heard: list = []
+
+    def warm_start_from(self, other):
+        self.before_ = (other.fits_, other.updates_)
+        return self
+
+    def fit(self, windows, y, *, task, validation=None):
+        type(self).heard.append(getattr(self, "before_", None))
+        self.fits_, self.updates_ = getattr(self, "before_", (0, 0))[0] + 1, 0
+        return super().fit(windows, y, task=task, validation=validation)
+
+    def update(self, windows, y):
+        self.updates_ += 1
+        return self
+
+
+@pytest.mark.parametrize("options", [{}, {"n_jobs": 2}, {"incremental": 20}], ids=str)
+def test_with_a_warm_start_each_fold_starts_from_the_fit_before_it(options):
+    Heir.heard = []
+    run = walked(Heir(), warm_start=True, **options)
+    assert Heir.heard == [None, *((number, 0) for number in range(1, len(run.folds)))]
+    assert [fold["fold"] for fold in run.folds] == list(range(len(run.folds)))
+    Heir.heard = []
+    walked(Heir())
+    assert Heir.heard == [None] * len(run.folds)
+
+
+def test_a_warm_start_steps_over_a_fold_that_could_not_be_fitted():
+    Heir.heard = []
+    run = walked(Heir(), warm_start=True, label=direction(calm_until(320), horizon=2, threshold=0.005))
+    fitted = [fold["note"] is None for fold in run.folds]
+    assert (fitted[0], fitted[1:]) == (False, [True] * (len(fitted) - 1))
+    assert Heir.heard == [None, None, *((number, 0) for number in range(1, sum(fitted)))]
+
+
+def test_training_curves_are_plain_numbers_fold_by_fold():
+    run = walked(TCN(lookback=9, width=8, epochs=3, patience=3))
+    for fold in run.folds:
+        assert [point["epoch"] for point in fold["curve"]] == [1.0, 2.0, 3.0]
+        assert {type(value) for point in fold["curve"] for value in point.values()} == {float}
+        assert set(fold["curve"][0]) == {"epoch", "loss", "validation"}
+        best = int(np.argmin([point["validation"] for point in fold["curve"]]))
+        assert best == fold["best_epoch"]
+    assert all(fold["curve"] == [] for fold in walked().folds)
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends_and_its_best():
+    losses = np.r_[np.linspace(2.0, 1.0, 347), 0.5, np.linspace(1.0, 3.0, 652)]
+    history = [{"epoch": i + 1, "loss": 0.1, "validation": loss, "seconds": 3.0} for i, loss in enumerate(losses)]
+    curve = curve_of(SimpleNamespace(history_=history))
+    assert 50 <= len(curve) <= 51
+    assert [curve[0]["epoch"], curve[-1]["epoch"]] == [1.0, 1000.0]
+    assert min(point["validation"] for point in curve) == 0.5
+    assert curve_of(SimpleNamespace(history_=history[:7])) == [
+        {"epoch": i + 1.0, "loss": 0.1, "validation": losses[i]} for i in range(7)
+    ]
+    without = [{"epoch": i + 1, "loss": 0.1, "validation": np.nan} for i in range(80)]
+    assert len(curve_of(SimpleNamespace(history_=without))) == 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import math
 import warnings
 from dataclasses import MISSING, fields
@@ -23,6 +24,7 @@ from mlcore.models.linear import Linear
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies import main_job
 from strategies.backtest import backtest
+from strategies.calibrated import Calibration
 from strategies.config import StudyConfig
 from strategies.output import plain, result_json
 from strategies.policy import target_weights
@@ -32,22 +34,24 @@ from tests.strategies.studies import fake_forecasts, fake_result
 BARS = random_bars(400, seed=5)
 FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
-    "model": "linear", "preset": None, "set": None, "lookback": None, "confidence": None,
+    "model": "linear", "preset": None, "set": None, "members": None, "lookback": None, "confidence": None,
     "loss": None, "loss_params": None, "class_weights": None,
     "label": "direction", "horizon": 5, "threshold": 0.002, "edges": None, "quantiles": None,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
-    "repair": "", "stamped": "open", "symbol": None, "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
+    "repair": "", "stamped": "open", "symbol": None, "calibration": "none", "interval": None, "store": None,
+    "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
     "sizer_params": None, "entry": 0.0, "exit": 0.0, "min_confidence": 0.0, "min_hold": 0, "band": 0.0,
     "side": "both", "engine": "both",
     "days_per_year": 365.0, "cash": 10_000.0, "n_jobs": -1, "seed": 0, "overwrite": False,
 }  # fmt: skip
 OTHERS = {
-    "model": "rival", "preset": "big", "set": {"depth": 7}, "lookback": 17, "confidence": "entropy",
-    "loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": (2.0, 1.0, 2.0),
+    "model": "rival", "preset": "big", "set": {"depth": 7}, "members": "a, b:light", "lookback": 17,
+    "confidence": "entropy", "loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": (2.0, 1.0, 2.0),
     "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
     "edges": (0.01, 0.03), "quantiles": (0.2, 0.5, 0.8),
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
-    "stamped": "close", "symbol": "ETHUSDT", "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
+    "stamped": "close", "symbol": "ETHUSDT", "calibration": "platt", "interval": 0.7, "store": "s",
+    "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
     "sizer_params": {"size": 0.4}, "entry": 0.3, "exit": 0.1, "min_confidence": 0.2, "min_hold": 4, "band": 0.05,
     "side": "long",
     "engine": "vectorbt", "days_per_year": 252.0, "cash": 5_000.0, "n_jobs": 2, "seed": 23, "overwrite": True,
@@ -65,6 +69,22 @@ def only(monkeypatch, models: dict[str, Any]) -> None:
         monkeypatch.setattr(module, "MODELS", models)
 
 
+class Untouched:
+    """A calibration that leaves forecasts as they are, and notes whose they were in `seen`."""
+
+    def __init__(self, seen: list[WalkForwardRun]) -> None:
+        self.seen = seen
+
+    def check(self, task: Any) -> None: ...
+
+    def of(self, run: WalkForwardRun, label: Any, index: Any) -> WalkForwardRun:
+        self.seen.append(run)
+        return run
+
+    def reliability(self, raw: WalkForwardRun, run: WalkForwardRun, label: Any, index: Any) -> dict[str, Any]:
+        return {"method": None, "before": {"n": len(index)}, "after": None}
+
+
 def every_parameter(
     bars: pd.DataFrame, horizon: int, threshold: float, edges: Any = (), quantiles: Any = (), *, entry: Any
 ) -> None:
@@ -78,6 +98,7 @@ class Job:
         self.calls: dict[str, list[dict[str, Any]]] = {}
         self.runs: list[WalkForwardRun] = []
         self.results: list[Any] = []
+        self.corrected: list[WalkForwardRun] = []
         self.config = StudyConfig(bars="folder/mine.csv", out="o", **settings)
         self.paid = (0.0, 0.0)
         for name, original, fake in (
@@ -91,9 +112,13 @@ class Job:
         monkeypatch.setattr(main_job, "LABELS", {"mine": label, "direction": label})
         rival = self.spy(
             "model",
-            lambda lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None: None,
+            lambda lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None, members=(): (
+                None
+            ),
             lambda **given: SimpleNamespace(**given),
         )
+        calibration = self.spy("calibration", Calibration, lambda **given: Untouched(self.corrected))
+        monkeypatch.setattr(main_job, "Calibration", calibration)
         rival.presets = {"big": {"width": 99, "depth": 2}}
         only(monkeypatch, {"rival": rival, "linear": Linear})
 
@@ -139,15 +164,17 @@ def test_every_setting_arrives_where_it_belongs(job):
     study = made.run()
     read, label, model = (made.calls[name][0] for name in ("read_bars", "label", "model"))
     walked, weighed, traded = (made.calls[name][0] for name in ("walk_forward", "target_weights", "backtest"))
-    policy, folds = weighed["policy"], walked["folds"]
+    policy, folds, corrected = weighed["policy"], walked["folds"], made.calls["calibration"][0]
     arrived = {
         "bars": read["path"], "repair": ", ".join(read["repair"]), "stamped": read["stamped"], "symbol": read["symbol"],
         "horizon": label["horizon"], "threshold": label["threshold"], "label_entry": label["entry"],
         "edges": label["edges"], "quantiles": label["quantiles"],
         "loss": model["loss"], "loss_params": model["loss_params"], "class_weights": model["class_weights"],
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
+        "members": ", ".join(model["members"]),
         "preset": {99: "big"}[model["width"]],
         "train": folds.train, "test": folds.test, "expanding": folds.expanding, "latency": folds.latency,
+        "calibration": corrected["method"], "interval": corrected["interval"], "store": walked["store"],
         "confidence": walked["confidence"], "max_gap": walked["max_gap"], "n_jobs": walked["n_jobs"],
         "entry": policy.entry, "exit": policy.exit, "min_hold": policy.min_hold, "band": policy.band,
         "side": policy.side, "min_confidence": policy.min_confidence,
@@ -161,6 +188,7 @@ def test_every_setting_arrives_where_it_belongs(job):
     assert set(arrived) == set(wanted) - unseen - by_name
     assert arrived == {name: wanted[name] for name in arrived}
     assert all(wanted[name] != value for name, value in DEFAULTS.items())
+    assert (corrected["latency"], corrected["confidence"]) == (2, "entropy")
     assert walked["seed"] == 23
     assert weighed["days_per_year"] == 252.0
     assert study.config == made.config.as_dict()
@@ -171,10 +199,12 @@ def test_every_setting_arrives_where_it_belongs(job):
 def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     made = job(**OTHERS)
     made.run()
-    own = {"model", "shuffle_labels", "progress", "label", "features", "bars"}
+    own = {"model", "shuffle_labels", "progress", "label", "features", "bars", "store"}
     kept = [{name: call[name] for name in set(call) - own} for call in made.calls["walk_forward"]]
     folds = WalkForward("45D", "9D", expanding=True, latency=2)
     assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23, "confidence": "entropy"}] * 3
+    assert [id(run) for run in made.corrected] == [id(run) for run in made.runs]  # the rivals are calibrated alike
+    assert [call.get("store") for call in made.calls["walk_forward"]] == ["s", None, None]
     for call in made.calls["walk_forward"]:
         assert call["bars"] is BARS
         assert call["label"] is made.calls["walk_forward"][0]["label"]
@@ -225,18 +255,21 @@ def test_the_model_s_forecasts_go_into_its_backtest_and_out_of_the_study(job):
     assert study.data == main_job.describe(BARS)
 
 
-def test_a_linear_model_is_its_own_linear_rival(job):
-    made = job(horizon=3)
+def test_a_linear_model_has_no_linear_rival_and_another_linear_model_has(job, monkeypatch):
+    made = job(horizon=3, seed=5)
     study = made.run()
     assert [call.get("shuffle_labels", False) for call in made.calls["walk_forward"]] == [False, True]
-    pd.testing.assert_series_equal(study.baselines["linear"].weights, made.runs[0].forecasts["signal"])
+    assert list(study.baselines) == ["buy_and_hold", "flat", "shuffled_label"]
+    other = job(set={"shrinkage": 1.0})
+    assert list(other.run().baselines) == ["buy_and_hold", "flat", "shuffled_label", "linear"]
+    assert [call["model"].shrinkage for call in other.calls["walk_forward"]] == [1.0, 1.0, Linear().shrinkage]
 
 
 @pytest.mark.parametrize(
     ("engine", "rivals"), [("both", "vectorbt"), ("vectorbt", "vectorbt"), ("backtrader", "backtrader")]
 )
 def test_rivals_trade_in_one_engine_and_the_model_in_those_asked_for(job, engine, rivals):
-    made = job(engine=engine)
+    made = job(engine=engine, **{name: OTHERS[name] for name in ("model", "preset", "set", "label")})
     study = made.run()
     assert [call["engine"] for call in made.calls["backtest"]] == [engine] + [rivals] * 4
     assert set(study.results) == ({"backtrader", "vectorbt"} if engine == "both" else {engine})
@@ -264,7 +297,15 @@ def test_repairs_are_parted_at_commas(job, text, wanted):
 def test_progress_is_told_under_the_name_of_what_is_walked(job):
     told: list[tuple[Any, ...]] = []
     job(**OTHERS).run(lambda *args: told.append(args))
-    assert told == [("rival", 1, 4), ("shuffled labels", 1, 4), ("linear", 1, 4)]
+    walked = [("rival", 1, 4), ("shuffled labels", 1, 4), ("linear", 1, 4)]
+    assert [one for one in told if one[0] != "trading"] == walked
+    assert [one for one in told if one[0] == "trading"] == [("trading", done, 5) for done in range(6)]
+
+
+def test_progress_of_trading_ends_where_there_is_no_linear_rival(job):
+    told: list[tuple[Any, ...]] = []
+    job().run(lambda *args: told.append(args))
+    assert told[-1] == ("trading", 4, 4)
 
 
 def test_warnings_of_ours_become_notes_once_and_come_first_and_others_stay_warnings(job, monkeypatch):
@@ -329,6 +370,28 @@ def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
     assert main_job.make_model("seeded", config) == (9, 3)  # without a `lookback` the model keeps its own
 
 
+@pytest.mark.parametrize(
+    ("model", "settings", "said"),
+    [
+        ("linear", {"members": "lstm,tcn"}, "'linear' is one model; ensembles are .*average.*meta"),
+        ("stack", {"members": "a", "set": {"members": "b"}}, "`set` holds `members`"),
+        ("stack", {"members": " , "}, "name at least one model"),
+        ("stack", {"lookback": 30}, "`lookback` is each member's own"),
+        ("stack", {"members": "lstm,tcn", "lookback": 30}, "`lookback` is each member's own"),
+    ],
+)
+def test_members_are_for_ensembles(model, settings, said):
+    with pytest.raises(BarwiseError, match=said):
+        main_job.make_model(model, StudyConfig(bars="b", out="o", model=model, **settings))
+
+
+def test_an_ensemble_is_made_of_the_members_named():
+    config = StudyConfig(bars="b", out="o", model="stack", members="linear, tcn:light", set={"shrinkage": 2.0}, seed=4)
+    made = main_job.make_model("stack", config)
+    assert (made.members, made.shrinkage, made.seed) == (("linear", "tcn:light"), 2.0, 4)
+    assert [type(member).__name__ for member in made.member_models()] == ["Linear", "TCN"]
+
+
 def test_gaps_are_places_and_not_bars():
     bars = BARS.drop(BARS.index[[10, 11, 12, 50, 51]])
     assert main_job.describe(bars) == {
@@ -381,6 +444,91 @@ def test_trading_that_cannot_be_is_refused_before_the_bars_are_read(job, wrong):
     with pytest.raises(BarwiseError):
         made.run()
     assert made.calls["read_bars"] == []
+
+
+@pytest.mark.parametrize("store", ["o", "o/models", "./o/a/b"])
+def test_a_store_inside_the_folder_that_is_made_anew_is_refused(store):
+    with pytest.raises(BarwiseError, match="`store` is .* inside `out`"):
+        StudyConfig(bars="b", out="o", store=store)
+    assert StudyConfig(bars="b", out="o/p", store="o/q").store == "o/q"
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.0, -0.1, 80])
+def test_an_interval_is_a_share(wrong):
+    with pytest.raises(BarwiseError, match="`interval` is .* share of the labels between 0 and 1"):
+        StudyConfig(bars="b", out="o", interval=wrong)
+
+
+@pytest.fixture(scope="module")
+def bars_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bars") / "bars.parquet"
+    random_bars(1500, seed=3).to_parquet(path)
+    return path
+
+
+def real(bars_file, **settings: Any) -> Any:
+    settings = {"train": "600", "test": "200", "n_jobs": 1, "engine": "vectorbt", **settings}
+    return main_job.run_study(StudyConfig(bars=str(bars_file), out="o", **settings))
+
+
+@pytest.mark.parametrize(
+    ("flags", "measure"),
+    [({"calibration": "platt"}, "brier_score"), ({"label": "return", "interval": 0.7}, "coverage")],
+)
+def test_calibrated_forecasts_are_traded_and_the_raw_ones_kept(bars_file, flags, measure):
+    without = {"label": flags.get("label", "direction")}
+    plain_study, study = (real(bars_file, sizer="confidence", **given) for given in (without, flags))
+    pd.testing.assert_frame_equal(study.raw, plain_study.forecasts, check_exact=True)
+    assert plain_study.raw is None and plain_study.reliability["after"] is None
+    again = target_weights(study.forecasts, random_bars(1500, seed=3), sizer="confidence")
+    pd.testing.assert_series_equal(study.results["vectorbt"].weights, again, check_names=False, check_freq=False)
+    assert not again.equals(plain_study.results["vectorbt"].weights)
+    assert (study.forecasts["trained_through"] < study.forecasts.index).all()
+    told = study.reliability
+    assert told["method"] == flags.get("calibration", "conformal")
+    assert told["before"]["n"] == told["after"]["n"] < plain_study.reliability["before"]["n"]
+    assert told["before"][measure] != told["after"][measure]
+    assert study.folds[0]["n_calibration"] == 0 and study.folds[0]["calibrated_through"] is None
+    assert any("left as forecast" in note for note in study.notes)
+    assert json.loads(json.dumps(result_json(study)))["reliability"]["after"]["n"] == told["after"]["n"]
+
+
+def test_calibrated_rows_know_the_bars_their_correction_was_fitted_on(bars_file, monkeypatch):
+    """The last bar that a past label touched: span 6, latency 3; the model itself is made to know none of them."""
+    study = real(bars_file, calibration="temperature", latency=3)
+    index = random_bars(1500, seed=3).index
+    for fold in study.folds:
+        rows = study.forecasts[study.forecasts["fold"] == fold["fold"]]
+        first = index.get_loc(rows.index[0])
+        through = index[first - 1 - 3]  # of the model and of the correction: a label that ended there may be learned
+        assert set(rows["trained_through"]) == {through}
+        assert fold["trained_through"] == through
+        past = study.raw.loc[: index[first - 1 - 3 - 6], "signal"].notna().sum()  # rows whose label had ended
+        assert fold["n_calibration"] == (past if past >= 200 else 0)
+        assert fold["calibrated_through"] == (through if past >= 200 else None)
+
+
+def test_no_calibrated_forecast_knows_a_later_bar(tmp_path):
+    """Bars from a cut on are changed: nothing before it moves, bit for bit."""
+    bars = random_bars(1500, seed=3)
+    cut = 1290
+    other = bars.copy()
+    other.iloc[cut:, :4] *= np.linspace(1.5, 3.0, 1500 - cut)[:, None]
+    studies = []
+    for number, one in enumerate((bars, other)):
+        one.to_parquet(tmp_path / f"{number}.parquet")
+        studies.append(real(tmp_path / f"{number}.parquet", calibration="isotonic"))
+    before, after = (study.forecasts.loc[: bars.index[cut - 1]] for study in studies)
+    assert studies[0].folds[2]["n_calibration"] > 0 and studies[0].folds[2]["test_start"] < bars.index[cut]
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
+    assert not studies[0].forecasts.equals(studies[1].forecasts)
+
+
+@pytest.mark.parametrize("flags", [{"calibration": "platt", "label": "return"}, {"interval": 0.8}])
+def test_a_calibration_that_the_label_has_no_use_for_is_refused_before_the_training(bars_file, monkeypatch, flags):
+    monkeypatch.setattr(main_job, "walk_forward", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(BarwiseError, match="`(calibration|interval)` is"):
+        real(bars_file, **flags)
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,12 @@ def test_columns_of_a_clock_are_found_by_name():
     assert plain_columns(names) == [0]
     with pytest.raises(BarwiseError, match="no column of the clock '1h'.*table_for"):
         clock_columns(names, "1h")
+
+
+def test_a_longer_bar_whose_beginning_is_not_there_is_left_out():
+    """Bars from 00:15 on: the first whole hour is that of 01:00, known at the close of the bar of 01:45."""
+    table = table_for(needing("1h"), BARS.iloc[1:], ("high_low_range",))
+    assert table["1h:high_low_range"].first_valid_index() == BARS.index[7]
+    assert table["1h:high_low_range"].equals(
+        table_for(needing("1h"), BARS, ("high_low_range",)).iloc[1:, 1].mask(np.arange(299) < 6)
+    )

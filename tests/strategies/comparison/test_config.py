@@ -1,9 +1,12 @@
+from dataclasses import fields
+
 import pytest
 
 from mlcore.errors import BarwiseError
 from mlcore.plugins import MODELS
 from strategies.cli import parse_config
 from strategies.comparison.config import ComparisonConfig
+from strategies.main_job import LABEL_FLAGS, MODEL_FLAGS
 
 
 def config(**more) -> ComparisonConfig:
@@ -68,3 +71,15 @@ def test_a_model_may_be_named_by_its_path():
     path = "sklearn.ensemble.ExtraTreesClassifier"
     assert config(models=path).names == (path,)
     assert config(models=path, preset="light").of(path).preset is None
+
+
+# What the comparison reads: a new flag of the main job must be read here too, or be hidden (it would do nothing).
+READ = {"bars", "out", "preset", "set", "confidence", "label", "label_entry", "train", "test", "expanding", "latency"}
+READ |= {"max_gap", "repair", "stamped", "symbol", "commission", "slippage", "sizer", "sizer_params", "entry", "exit"}
+READ |= {"min_hold", "band", "side", "min_confidence", "engine", "days_per_year", "cash", "n_jobs", "seed", "overwrite"}
+READ |= {"models", "skip", "shuffled", "stride", "resamples", *MODEL_FLAGS, *LABEL_FLAGS.values()}
+
+
+def test_no_flag_does_nothing():
+    shown = {field.name for field in fields(ComparisonConfig) if not field.metadata.get("hidden")}
+    assert shown == READ
