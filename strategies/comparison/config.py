@@ -18,12 +18,14 @@ from strategies.main_job import MODEL_FLAGS
 class ComparisonConfig(StudyConfig):
     """Settings of one comparison. `preset` and `set` hold for every model that knows them.
 
-    Forecasts are compared as the models make them: what the main job does besides (calibration, a store) is no flag here.
+    Models are compared as they are, ensembles with their own members: what the main job does besides (calibration, a
+    store) is no flag here.
     """
 
     model: str = field(default="linear", metadata={"hidden": True})
     calibration: Literal["none", "temperature", "platt", "isotonic"] = field(default="none", metadata={"hidden": True})
     interval: float | None = field(default=None, metadata={"hidden": True})
+    members: str | None = field(default=None, metadata={"hidden": True})
     store: str | None = field(default=None, metadata={"hidden": True})
     models: str = _flag("all", "names, comma separated; `all` is every model there is")
     skip: str = _flag("", "names to leave out, comma separated")
