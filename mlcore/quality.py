@@ -41,10 +41,11 @@ class Rows:
 
     @classmethod
     def of(cls, forecasts: pd.DataFrame, label: Label, index: pd.DatetimeIndex) -> Rows:
-        """Hold `forecasts` against `label`, which belongs to the bars stamped `index`."""
+        """Hold `forecasts` against `label`, which belongs to the bars stamped `index`; of several horizons the lead."""
         at = index.get_indexer(forecasts.index)
         if (at < 0).any():
             raise BarwiseError(f"`forecasts` hold the stamp {forecasts.index[int(np.argmin(at))]}, which is no bar.")
+        label = label.parts()[0]
         signal, confidence = (forecasts[name].to_numpy(np.float64) for name in ("signal", "confidence"))
         lead = label.parts()[0]  # signal and confidence are the leading horizon's
         raw = forecasts[list(lead.task.outputs)].to_numpy(np.float64)
