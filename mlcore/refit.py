@@ -54,6 +54,7 @@ class Shared:
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
     layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
+    batched: bool = False  # all folds are fitted at once
     warm_start: bool = False  # a fold's model starts from the one before
     updates: Updates | None = None  # between refits
 

@@ -62,7 +62,8 @@ class TorchModel(BaseEstimator, ABC):
         cosines, each twice as long), "plateau" (halved where the validation loss gets no better) or "constant".
     clip : length that the gradient of a step is cut down to.
     warm_rate : share of `learning_rate` for a fit that starts from another model's weights, and for an update.
-    precision : "full", or "mixed" (float16 where that is safe, on CUDA only) for training.
+    precision : of training: "full" (float32), "mixed" (float16 where that is safe, on CUDA only) or "double" (float64):
+        rounding then no longer grows into other forecasts where ReLUs switch, at about twice the time on a CPU.
     seed : of weights, order of batches and dropout. The same seed gives the same bits.
     threads : torch threads inside fit and predict; None leaves them alone, and bits may then depend on the machine.
     device : "cpu", "cuda", or "auto" for cuda where there is one.
@@ -137,7 +138,7 @@ class TorchModel(BaseEstimator, ABC):
         """
         fit = self.begin(windows, y, task=task, validation=validation)
         with threads(self.threads), seeded(self.seed, fit.plan.device):
-            network, warm = self._forecaster(fit)
+            network, warm = self.forecaster(fit)
             history = train(network, fit.head, windows, fit.y, validation=fit.validation, plan=fit.plan, begun=warm)
         return self.end(fit, network, history)
 
@@ -156,7 +157,7 @@ class TorchModel(BaseEstimator, ABC):
             plan = replace(plan, learning_rate=plan.learning_rate * self.warm_rate)
         return Fit(task, make_head(task, y), plan, windows, y, validation)
 
-    def _forecaster(self, fit: Fit) -> tuple[Forecaster, bool]:
+    def forecaster(self, fit: Fit) -> tuple[Forecaster, bool]:
         """Return the network to train, and whether it has another's weights; call it inside `seeded`."""
         network = Forecaster(self.build(fit.windows.shape[2]), fit.head)
         if not hasattr(self, "start_"):
