@@ -69,7 +69,7 @@ def main() -> None:
         )
     with result_folder(config.out, overwrite=config.overwrite) as folder:
         write_sweep(table, asdict(config), folder)
-    best = best_rows(table, config.days_per_year)
+    best = best_rows(table)
     console.print(_best(table, best))
     for found in best:
         console.print(sentence(found), highlight=False, markup=False)

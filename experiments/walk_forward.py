@@ -20,8 +20,8 @@ def main() -> None:
     console = Console()
     with progress_bars(console) as progress:
         study = run_study(config, progress)
+        folder = write_study(study, config.out, overwrite=config.overwrite, progress=progress)
     print_study(study, console)
-    folder = write_study(study, config.out, overwrite=config.overwrite)
     console.print(f"Open {folder / 'report.html'}", soft_wrap=True)
 
 

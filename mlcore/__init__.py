@@ -21,6 +21,7 @@ _HOMES = {
     "calibrate": "mlcore.calibration",
     "check_bars": "mlcore.bars",
     "check_forecasts": "mlcore.forecasts",
+    "combine_tracks": "mlcore.ensembles",
     "conformal_intervals": "mlcore.calibration",
     "direction": "mlcore.labels",
     "feature_table": "mlcore.features",
@@ -29,7 +30,9 @@ _HOMES = {
     "forecast_from_store": "mlcore.store",
     "forward_return": "mlcore.labels",
     "read_bars": "mlcore.bars",
+    "read_panel": "mlcore.panel",
     "walk_forward": "mlcore.walkforward",
+    "walk_forward_panel": "mlcore.panel",
 }
 __all__ = list(_HOMES)
 

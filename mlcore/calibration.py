@@ -17,6 +17,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mlcore.confidence import centre
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.forecasts import ReturnScale, make_forecasts
 from mlcore.metrics import log_loss
@@ -25,6 +26,7 @@ from mlcore.tasks import Label, Task
 SMALLEST = 1e-12  # a probability of 0 or 1 has no log-odds
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures looked through
 FEWEST_ROWS = 200
+INTERVAL = ("low", "high")
 
 Correction = Callable[[np.ndarray], np.ndarray]
 
@@ -55,6 +57,7 @@ def calibrate(
     method: str = "temperature",
     fewest_rows: int = FEWEST_ROWS,
     latency: int = 0,
+    confidence: str | None = None,
 ) -> Calibrated:
     """Calibrate class probabilities, walking forward; signal and confidence follow from them.
 
@@ -73,6 +76,8 @@ def calibrate(
     label : the label they were trained on, of the bars stamped `index`.
     fewest_rows : past forecasts that a fold needs; with fewer it is left as it is, as the first fold always is.
     latency : bars that the fit takes; labels must have ended that much earlier.
+    confidence : rule of the corrected forecasts' confidence, as in `walk_forward`; ``monte_carlo_dropout`` needs the
+        model itself and is refused. A voting ensemble's gain is not made again.
 
     Raises
     ------
@@ -89,7 +94,7 @@ def calibrate(
     def fit(past: np.ndarray, values: np.ndarray) -> tuple[Correction, None]:
         return METHODS[method](past, values.astype(np.int64)), None
 
-    return _walk(forecasts, label, index, fit, fewest_rows, latency)
+    return _walk(forecasts, label, index, fit, fewest_rows, latency, confidence)
 
 
 def conformal_intervals(
@@ -100,6 +105,7 @@ def conformal_intervals(
     coverage: float = 0.8,
     fewest_rows: int = FEWEST_ROWS,
     latency: int = 0,
+    confidence: str | None = None,
 ) -> Calibrated:
     """Give return forecasts intervals that held the promised share of past labels, walking forward.
 
@@ -111,7 +117,7 @@ def conformal_intervals(
     errors are exchangeable: markets are not quite, and `mlcore.reliability.interval_coverage` tells how far.
 
     Signal and confidence are recomputed with the scale of past out-of-sample forecasts. Parameters and errors as in
-    `calibrate`.
+    `calibrate`. Of several horizons each has its own, the lead's plainly named, the others' as ``low_h15``.
     """
     task = label.task
     if task.kind == "classes":
@@ -119,19 +125,25 @@ def conformal_intervals(
     if not 0 < coverage < 1:
         raise BarwiseError(f"`coverage` is {coverage}; it is a share of the labels between 0 and 1.")
     fit = _fit_quantiles(task) if task.kind == "quantiles" else _fit_return(coverage)
-    calibrated = _walk(forecasts, label, index, fit, fewest_rows, latency)
+    calibrated = _walk(forecasts, label, index, fit, fewest_rows, latency, confidence)
     if task.kind == "regression" and "low" not in calibrated.forecasts:  # no fold was fitted
-        calibrated.forecasts[["low", "high"]] = np.nan
+        calibrated.forecasts[_interval_names(task)] = np.nan
     return calibrated
 
 
 def _walk(
-    forecasts: pd.DataFrame, label: Label, index: pd.DatetimeIndex, fit: Any, fewest_rows: int, latency: int
+    forecasts: pd.DataFrame,
+    label: Label,
+    index: pd.DatetimeIndex,
+    fit: Any,
+    fewest_rows: int,
+    latency: int,
+    confidence: str | None,
 ) -> Calibrated:
     task, rows = label.task, _rows(forecasts, index)
     raw, numbers = forecasts[list(task.outputs)].to_numpy(np.float64), forecasts["fold"].to_numpy(np.int64)
     values, ends = label.values[rows], label.ends[rows]
-    known = np.isfinite(values) & np.isfinite(raw).all(axis=1)
+    known = np.isfinite(values).reshape(len(rows), -1).all(axis=1) & np.isfinite(raw).all(axis=1)
     parts, told = [], []
     for number in np.unique(numbers):
         mine = numbers == number
@@ -141,15 +153,39 @@ def _walk(
         part = forecasts[mine]
         if enough:
             with threadpool_limits(1):  # the same bits on every machine
-                correct, scale = fit(raw[past], values[past])
-            part = _corrected(part, correct(raw[mine]), task, scale, index[int(ends[past].max())])
+                correct, scale = _fit_horizons(fit, task, raw[past], values[past])
+            through = index[int(ends[past].max())]
+            part = _corrected(part, correct(raw[mine]), task, scale, through, confidence)
         parts.append(part)
     stitched = pd.concat(parts)
     return Calibrated(stitched, told, _notes(told, fewest_rows))
 
 
+def _fit_horizons(fit: Any, task: Task, past: np.ndarray, values: np.ndarray) -> tuple[Correction, ReturnScale | None]:
+    """Fit every horizon on its own; the scale is the lead's. Columns beyond the task's come after all horizons'."""
+    h, k = task.n_horizons, task.lead.n_outputs
+    if h == 1:
+        return fit(past, values)
+    fitted = [fit(past[:, i * k : (i + 1) * k], values[:, i]) for i in range(h)]
+
+    def correct(raw: np.ndarray) -> np.ndarray:
+        made = [one(raw[:, i * k : (i + 1) * k]) for i, (one, _) in enumerate(fitted)]
+        return np.concatenate([part[:, :k] for part in made] + [part[:, k:] for part in made], axis=1)
+
+    return correct, fitted[0][1]
+
+
+def _interval_names(task: Task) -> list[str]:
+    return [f"{end}{f'_h{part.horizons[0]}' if i else ''}" for i, part in enumerate(task.parts()) for end in INTERVAL]
+
+
 def _corrected(
-    part: pd.DataFrame, columns: np.ndarray, task: Task, scale: ReturnScale | None, through: pd.Timestamp
+    part: pd.DataFrame,
+    columns: np.ndarray,
+    task: Task,
+    scale: ReturnScale | None,
+    through: pd.Timestamp,
+    confidence: str | None,
 ) -> pd.DataFrame:
     """The forecasts of one fold from corrected outputs; columns beyond the task's are `low` and `high`."""
     trained = pd.DatetimeIndex(part["trained_through"])
@@ -161,9 +197,10 @@ def _corrected(
         trained_through=trained.where(trained > through, through),
         scale=scale,
         disagreement=part["disagreement"].to_numpy(np.float64),
+        confidence=confidence,
     )
     if columns.shape[1] > task.n_outputs:
-        made["low"], made["high"] = columns[:, -2], columns[:, -1]
+        made[_interval_names(task)] = columns[:, task.n_outputs :]
     return made
 
 
@@ -262,8 +299,7 @@ def _fit_quantiles(task: Task) -> Any:
             made[:, -1] = np.maximum(raw[:, -1] + shift, middle if len(q) == 2 else raw[:, -2])
             return made
 
-        center = int(np.argmin(np.abs(q - 0.5)))
-        return correct, ReturnScale.of(past[:, center], values)
+        return correct, ReturnScale.of(centre(past, task.lead), values)
 
     return fit
 

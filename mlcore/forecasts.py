@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
+from mlcore.confidence import Views, centre, confidence_rule
 from mlcore.errors import BarwiseError, LookAheadError
 from mlcore.tasks import Task
 
@@ -46,67 +46,77 @@ def make_forecasts(
     trained_through: pd.Timestamp | pd.DatetimeIndex,
     scale: ReturnScale | None = None,
     disagreement: np.ndarray | None = None,
+    spread: np.ndarray | None = None,
+    gain: np.ndarray | None = None,
+    confidence: str | None = None,
 ) -> pd.DataFrame:
     """Turn raw outputs ``(N, task.n_outputs)`` into forecasts, one row per stamp of `index`.
 
     Known at the close of each stamp's bar; traded at the next open. A row with a NaN output may not be traded:
-    its signal and confidence are NaN. The rules:
+    its signal and confidence are NaN. The signal, and the rule of confidence where none is named:
 
-    ===========  =================================================  ===============================================
-    task         signal                                             confidence
-    ===========  =================================================  ===============================================
-    classes      expected class score, sum of p_k x score_k         gap between the two highest probabilities; 0 where
-                                                                    the likeliest class is flat or of the other side
-    regression   tanh(prediction / `scale.spread`), 0 at spread 0   2 Phi(abs(prediction) / `scale.residual`) - 1
-    quantiles    tanh(median / `scale.spread`), 0 at spread 0       2 Phi(abs(median) / d) - 1, d the deviation of the
-                                                                    normal law as wide as the outermost quantiles
-    ===========  =================================================  ===============================================
+    ===========  ==================================================  ==============================================
+    task         signal                                              confidence (`mlcore.confidence`)
+    ===========  ==================================================  ==============================================
+    classes      expected class score, sum of p_k x score_k          ``top_two_gap``: 0 where the likeliest class
+                                                                     is flat or of the other side
+    regression   tanh(prediction / `scale.spread`), 0 at spread 0    ``past_error``, which is `scale.residual`
+    quantiles    tanh(median / `scale.spread`), 0 at spread 0        ``quantile_width``
+    ===========  ==================================================  ==============================================
+
+    Parameters
+    ----------
+    confidence : name of a rule in `CONFIDENCES`; some need what a model can tell besides its outputs:
+    disagreement, spread : ``(N,)``, see `mlcore.confidence.Views`.
+    gain : ``(N,)`` factor on the confidence, cut off at 1: an ensemble's that votes.
+
+    Of several horizons the leading one speaks. Where 0.5 is not among the quantiles, the median is taken between its
+    neighbours (`mlcore.confidence.centre`).
 
     Returns columns ``signal confidence <raw outputs> disagreement fold trained_through`` (DESIGN.md, Contracts).
     """
     raw = np.asarray(raw, dtype=np.float64)
     if raw.shape != (len(index), task.n_outputs):
         raise BarwiseError(f"`raw` has shape {raw.shape}; it must be ({len(index)}, {task.n_outputs}).")
-    signal, confidence = _speak(raw, task, scale)
-    silent = np.isnan(raw).any(axis=1)
+    spoken = np.isfinite(raw).all(axis=1)
+    signal, sure = np.full((2, len(raw)), np.nan)
+    if spoken.any() or not len(raw):
+        apart, thinned = (None if given is None else np.asarray(given)[spoken] for given in (disagreement, spread))
+        signal[spoken], sure[spoken] = _speak(raw[spoken], task, scale, apart, thinned, confidence)
+        if gain is not None:
+            sure = np.minimum(sure * gain, 1.0)
     frame = pd.DataFrame(raw, index=index.rename("timestamp"), columns=list(task.outputs))
-    frame.insert(0, "confidence", np.where(silent, np.nan, np.clip(confidence, 0.0, 1.0)))
-    frame.insert(0, "signal", np.where(silent, np.nan, np.clip(signal, -1.0, 1.0)))
+    frame.insert(0, "confidence", sure)
+    frame.insert(0, "signal", signal)
     frame["disagreement"] = np.nan if disagreement is None else np.asarray(disagreement, dtype=np.float64)
     frame["fold"] = np.broadcast_to(np.asarray(fold, dtype=np.int64), len(index))
     frame["trained_through"] = pd.Series(trained_through, index=frame.index).astype("datetime64[ns, UTC]")
     return frame
 
 
-def _speak(raw: np.ndarray, task: Task, scale: ReturnScale | None) -> tuple[np.ndarray, np.ndarray]:
-    if task.kind == "classes":
-        return _class_view(raw, np.asarray(task.scores))
-    if scale is None:
+def signal_of(raw: np.ndarray, task: Task, spread: float) -> np.ndarray:
+    """Return the signal ``(N,)`` of raw outputs; `spread` is the unit of returns (`ReturnScale`)."""
+    middle = centre(raw, task)
+    if task.kind != "classes":
+        middle = np.tanh(middle / spread) if spread > 0 else np.zeros(len(raw))
+    return np.clip(middle, -1.0, 1.0)
+
+
+def _speak(
+    raw: np.ndarray,
+    task: Task,
+    scale: ReturnScale | None,
+    disagreement: np.ndarray | None,
+    spread: np.ndarray | None,
+    confidence: str | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    if task.kind != "classes" and scale is None:
         raise BarwiseError(f"`scale` is missing: a task of kind {task.kind!r} needs a ReturnScale from past rows.")
-    if task.kind == "regression":
-        center, deviation = raw[:, 0], np.full(len(raw), scale.residual)
-    else:
-        q = np.asarray(task.quantiles)
-        center = raw[:, int(np.argmin(np.abs(q - 0.5)))]
-        deviation = (raw[:, q.argmax()] - raw[:, q.argmin()]) / float(norm.ppf(q.max()) - norm.ppf(q.min()))
-    signal = np.tanh(center / scale.spread) if scale.spread > 0 else np.zeros(len(raw))
-    return signal, 2.0 * norm.cdf(_times(np.abs(center), deviation)) - 1.0
-
-
-def _class_view(raw: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Expected score, and the top-two gap where the likeliest class is on the signal's side.
-
-    A model that is sure of "flat" is not sure of the side that its signal leans to: confidence 0, or a sizer
-    that grows with confidence would bet most on the bars where nothing is expected.
-    """
-    signal, top = (raw * scores).sum(axis=1), np.sort(raw, axis=1)
-    sided = scores[np.argmax(raw, axis=1)] * signal > 0
-    return signal, np.where(sided, top[:, -1] - top[:, -2], 0.0)
-
-
-def _times(size: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """How many units `size` is; a unit of 0 makes any size certain, and 0 nothing."""
-    return np.divide(size, unit, out=np.where(size > 0, np.inf, 0.0), where=unit > 0)
+    scale, lead = scale or ReturnScale(np.nan, np.nan), task.lead
+    raw = raw[:, : lead.n_outputs]
+    signal = signal_of(raw, lead, scale.spread)
+    views = Views(raw, lead, signal, scale.residual, disagreement, spread)
+    return signal, np.clip(confidence_rule(confidence, lead)(views), 0.0, 1.0)
 
 
 def check_forecasts(forecasts: pd.DataFrame, bars: pd.DataFrame, in_sample: bool = False) -> None:

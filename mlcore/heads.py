@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.losses import Loss, choose_loss, class_weights_of, without_focus, without_weights
 from mlcore.tasks import Task
 
 # Shape suffix legend
-#   N = rows, Q = quantiles, R = raw outputs
+#   N = rows, Q = quantiles, R = raw outputs, H = horizons
 
 UNSEEN = -30.0  # e**-30: next to nothing as a probability, and no inf where a validation row has the class
 
@@ -40,19 +41,23 @@ class Head(Protocol):
 
 @dataclass(frozen=True)
 class ClassHead:
-    """Logits; cross-entropy; softmax. `shares` are the classes' shares of the training rows.
+    """Logits; cross-entropy; softmax. `shares` are the classes' shares of the training rows, `weights` their weights.
 
     A class that was never seen is all but ruled out (``UNSEEN`` is added to its logit), and its loss stays finite.
+    Weights are undone in the forecast (`mlcore.losses`).
     """
 
     shares: tuple[float, ...]
+    weights: tuple[float, ...] | None = None
 
     @property
     def n_raw(self) -> int:
         return len(self.shares)
 
     def start(self) -> torch.Tensor:
-        return torch.log(torch.tensor([share or 1.0 for share in self.shares], dtype=torch.float32))
+        weights = self.weights or (1.0,) * self.n_raw
+        pulled = [share * weight or 1.0 for share, weight in zip(self.shares, weights, strict=True)]
+        return torch.log(torch.tensor(pulled, dtype=torch.float32))
 
     def _logits(self, raw_NR: torch.Tensor) -> torch.Tensor:
         if all(self.shares):
@@ -63,10 +68,35 @@ class ClassHead:
         return torch.as_tensor(y_N.astype(np.int64))
 
     def loss(self, raw_NR: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(self._logits(raw_NR), target_N, reduction="none")
+        weights = None if self.weights is None else raw_NR.new_tensor(self.weights)
+        return F.cross_entropy(self._logits(raw_NR), target_N, weight=weights, reduction="none")
 
     def forecast(self, raw_NR: torch.Tensor) -> np.ndarray:
-        return torch.softmax(self._logits(raw_NR.double()), dim=-1).numpy()
+        return without_weights(torch.softmax(self._logits(raw_NR.double()), dim=-1).numpy(), self.weights)
+
+
+@dataclass(frozen=True)
+class FocalHead(ClassHead):
+    """Logits; focal loss; the probabilities for which that loss is least (`mlcore.losses`).
+
+    Training begins at the classes' shares; what is forecast there is near them, not equal.
+    """
+
+    gamma: float = 2.0
+
+    def loss(self, raw_NR: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
+        log_p_NR = torch.log_softmax(self._logits(raw_NR), dim=-1)
+        log_p_N = log_p_NR.gather(1, target_N[:, None])[:, 0]
+        hits_NR = F.one_hot(target_N, self.n_raw).bool()
+        missed_N = log_p_NR.exp().masked_fill(hits_NR, 0.0).sum(dim=1)  # 1 - p, to the last digit
+        # The slope of 0 to a power below 1 is infinite.
+        focus_N = missed_N.clamp_min(torch.finfo(raw_NR.dtype).tiny).pow(self.gamma)
+        weights = 1.0 if self.weights is None else raw_NR.new_tensor(self.weights)[target_N]
+        return -weights * focus_N * log_p_N
+
+    def forecast(self, raw_NR: torch.Tensor) -> np.ndarray:
+        log_p = torch.log_softmax(self._logits(raw_NR.double()), dim=-1).numpy()
+        return without_weights(without_focus(log_p, self.gamma), self.weights)
 
 
 @dataclass(frozen=True)
@@ -91,6 +121,28 @@ class RegressionHead:
 
     def forecast(self, raw_NR: torch.Tensor) -> np.ndarray:
         return raw_NR.double().numpy() * self.scale + self.centre
+
+
+@dataclass(frozen=True)
+class HuberHead(RegressionHead):
+    """One number; squared error up to `delta` deviations of the training labels, absolute error beyond."""
+
+    delta: float = 1.0
+
+    def loss(self, raw_NR: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
+        return F.huber_loss(raw_NR[:, 0], target_N.to(raw_NR.dtype), reduction="none", delta=self.delta)
+
+
+@dataclass(frozen=True)
+class WeightedSquaredHead(RegressionHead):
+    """One number; squared error, `factor` times where the label, in its own units, lies beyond +-`threshold`."""
+
+    threshold: float = 0.02
+    factor: float = 5.0
+
+    def loss(self, raw_NR: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
+        large_N = (target_N * self.scale + self.centre).abs() > self.threshold
+        return super().loss(raw_NR, target_N) * torch.where(large_N, self.factor, 1.0)
 
 
 @dataclass(frozen=True)
@@ -128,28 +180,64 @@ class QuantileHead:
         return self._rising(raw_NR.double()).numpy() * self.scale + self.centre
 
 
-def make_head(task: Task, y: np.ndarray) -> Head:
-    """Return the head of `task`, with what it needs to know of the training labels `y` ``(N,)``.
+@dataclass(frozen=True)
+class HorizonsHead:
+    """One head a horizon, side by side; the loss is their mean."""
 
-    Raises BarwiseError where `y` cannot be learned: a NaN, one class only, a constant.
+    heads: tuple[Head, ...]
+
+    @property
+    def n_raw(self) -> int:
+        return sum(head.n_raw for head in self.heads)
+
+    def start(self) -> torch.Tensor:
+        return torch.cat([head.start() for head in self.heads])
+
+    def _split(self, raw_NR: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return raw_NR.split([head.n_raw for head in self.heads], dim=1)
+
+    def target(self, y_NH: np.ndarray) -> torch.Tensor:
+        return torch.stack([head.target(y_NH[:, i]) for i, head in enumerate(self.heads)], dim=1)
+
+    def loss(self, raw_NR: torch.Tensor, target_NH: torch.Tensor) -> torch.Tensor:
+        pairs = enumerate(zip(self.heads, self._split(raw_NR), strict=True))
+        return torch.stack([head.loss(raw, target_NH[:, i]) for i, (head, raw) in pairs], dim=1).mean(dim=1)
+
+    def forecast(self, raw_NR: torch.Tensor) -> np.ndarray:
+        pairs = zip(self.heads, self._split(raw_NR), strict=True)
+        return np.concatenate([head.forecast(raw) for head, raw in pairs], axis=1)
+
+
+def make_head(task: Task, y: np.ndarray, loss: Loss | None = None) -> Head:
+    """Return the head of `task`, with what it needs to know of the training labels `y` ``(N,)`` or ``(N, H)``.
+
+    `loss` is what `mlcore.losses.choose_loss` returns; None is the task's own. Raises BarwiseError where `y` cannot be
+    learned: a NaN, one class only, a constant.
     """
     y = np.asarray(y, dtype=np.float64)
+    loss = choose_loss(task) if loss is None else loss
+    if task.n_horizons > 1:
+        return HorizonsHead(tuple(make_head(part, y[:, i], loss) for i, part in enumerate(task.parts())))
     if not np.isfinite(y).all():
         row = int(np.flatnonzero(~np.isfinite(y))[0])
         raise BarwiseError(f"`y` is {y[row]} at row {row} of the training rows; leave out rows without a label.")
     if task.kind == "classes":
-        return _class_head(task, y)
+        return _class_head(task, y, loss)
     if y.std() == 0:
         raise BarwiseError(f"`y` is {y[0]} on every one of the {len(y)} training rows; there is nothing to learn.")
     centre, scale = float(y.mean()), float(y.std())
-    if task.kind == "regression":
-        return RegressionHead(centre, scale)
-    return _quantile_head(task, y, centre, scale)
+    if task.kind == "quantiles":
+        return _quantile_head(task, y, centre, scale)
+    kinds = {"squared": RegressionHead, "huber": HuberHead, "weighted_squared": WeightedSquaredHead}
+    return kinds[loss.name](centre, scale, **loss.numbers)
 
 
 def head_values(head: Any) -> dict[str, Any]:
     """Return a head as plain values: the name of its class in this module, and its numbers."""
-    return {"name": type(head).__name__} | asdict(head)
+    name = {"name": type(head).__name__}
+    if isinstance(head, HorizonsHead):
+        return name | {"heads": tuple(head_values(one) for one in head.heads)}
+    return name | asdict(head)
 
 
 def head_of(values: dict[str, Any]) -> Head:
@@ -162,10 +250,12 @@ def head_of(values: dict[str, Any]) -> Head:
     name = str(values["name"])
     if name not in known:
         raise BarwiseError(f"`head` is {name!r}, which is not known.{did_you_mean(name, known)}")
+    if name == HorizonsHead.__name__:
+        return HorizonsHead(tuple(head_of(one) for one in values["heads"]))
     return known[name](**{key: value for key, value in values.items() if key != "name"})
 
 
-def _class_head(task: Task, y: np.ndarray) -> ClassHead:
+def _class_head(task: Task, y: np.ndarray, loss: Loss) -> ClassHead:
     k = task.n_outputs
     wrong = (y != np.round(y)) | (y < 0) | (y >= k)
     if wrong.any():
@@ -176,7 +266,9 @@ def _class_head(task: Task, y: np.ndarray) -> ClassHead:
             f"`y` is class {task.outputs[int(counts.argmax())]!r} on all {len(y)} training rows; two are needed: "
             "train on more bars or lower the label's threshold."
         )
-    return ClassHead(tuple(float(share) for share in counts / counts.sum()))
+    shares = tuple(float(share) for share in counts / counts.sum())
+    weights = class_weights_of(y, k, loss.class_weights)
+    return FocalHead(shares, weights, **loss.numbers) if loss.name == "focal" else ClassHead(shares, weights)
 
 
 def _quantile_head(task: Task, y: np.ndarray, centre: float, scale: float) -> QuantileHead:

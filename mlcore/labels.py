@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,16 +15,26 @@ from mlcore.tasks import Label, Task
 
 Entry = Literal["next_open", "close"]
 ENTRIES = ("next_open", "close")
+Horizon = int | Sequence[int]
 
 
 @LABELS.named("return")
-def forward_return(bars: pd.DataFrame, horizon: int = 5, *, entry: Entry = "next_open") -> Label:
+def forward_return(
+    bars: pd.DataFrame,
+    horizon: Horizon = 5,
+    *,
+    quantiles: Sequence[float] | None = None,
+    entry: Entry = "next_open",
+) -> Label:
     """Label each row with the log return over the next `horizon` bars.
 
     Parameters
     ----------
     bars : N checked bars.
-    horizon : bars held.
+    horizon : bars held. Several, as ``(5, 15, 60)``, are foretold at once: the first one leads (signal, confidence,
+        plain names of the outputs), the longest one sets the span, and a row is labelled once all have ended.
+    quantiles : levels to foretell instead of the mean, rising within (0, 1), two or more, with 0.5 among or between
+        them (the median makes the signal): ``(0.1, 0.5, 0.9)`` gives the outputs ``q10 q50 q90``.
     entry : ``"next_open"``: from the open of ``t+1``, the first price that can be had after the close of
         ``t``, to the open of ``t+1+horizon``; known when that bar opens; span ``horizon + 1``.
         ``"close"``: from the close of ``t`` to the close of ``t+horizon``; span `horizon`; no order filled
@@ -33,17 +44,23 @@ def forward_return(bars: pd.DataFrame, horizon: int = 5, *, entry: Entry = "next
     >>> forward_return(pd.DataFrame({"open": [1.0, 2.0, 4.0, 8.0]}, stamps), horizon=1).values
     array([0.69, 0.69, nan, nan])
     """
-    returns, ends, span = _log_returns(bars, horizon, entry)
-    recipe = f"return(horizon={int(horizon)}, entry={entry!r})"
-    return Label(returns, returns, ends, span, Task("regression", ("expected_return",)), recipe)
+    ahead = _Ahead.of(bars, horizon, entry)
+    if quantiles is None:
+        return ahead.label(ahead.returns, Task("regression", ("expected_return",)), "return", "")
+    levels = _levels(quantiles)
+    task = Task("quantiles", tuple(f"q{100 * level:.10g}" for level in levels), quantiles=levels)
+    return ahead.label(ahead.returns, task, "return", f"quantiles={levels}, ")
 
 
 @LABELS.add
-def direction(bars: pd.DataFrame, horizon: int = 5, threshold: float = 0.002, *, entry: Entry = "next_open") -> Label:
+def direction(
+    bars: pd.DataFrame, horizon: Horizon = 5, threshold: float = 0.002, *, entry: Entry = "next_open"
+) -> Label:
     """Label each row down, flat or up (0, 1, 2) by its log return over the next `horizon` bars.
 
     Flat is ``-threshold <= log return <= threshold``. With `threshold` 0 there are two classes, down and
-    up (0, 1), and a return of exactly zero is down: a long trade did not pay. `entry` as in `forward_return`.
+    up (0, 1), and a return of exactly zero is down: a long trade did not pay. `horizon` and `entry` as in
+    `forward_return`; the threshold is the same for every horizon.
     """
     if not (np.isfinite(threshold) and threshold >= 0):
         raise BarwiseError(f"`threshold` is {threshold}; it is a return as a fraction, 0 or more (0.002 is 0.2 %).")
@@ -55,13 +72,34 @@ def direction(bars: pd.DataFrame, horizon: int = 5, threshold: float = 0.002, *,
 
 
 @LABELS.add
+def up_move(bars: pd.DataFrame, horizon: Horizon = 5, threshold: float = 0.002, *, entry: Entry = "next_open") -> Label:
+    """Label each row 1 where its log return over the next `horizon` bars is above `threshold`, 0 where it is not.
+
+    "Not" is both quiet and down, so its score is 0: the signal is the probability of the move, never below 0, and a
+    policy must say from which probability on it buys (`entry` 0.5, not 0). `entry` as in `forward_return`.
+    """
+    return _move(bars, horizon, threshold, entry, up=True)
+
+
+@LABELS.add
+def down_move(
+    bars: pd.DataFrame, horizon: Horizon = 5, threshold: float = 0.002, *, entry: Entry = "next_open"
+) -> Label:
+    """Label each row 1 where its log return over the next `horizon` bars is below ``-threshold``, 0 where it is not.
+
+    The mirror of `up_move`: the signal is minus the probability of the move, never above 0.
+    """
+    return _move(bars, horizon, threshold, entry, up=False)
+
+
+@LABELS.add
 def five_class(
-    bars: pd.DataFrame, horizon: int = 5, edges: Sequence[float] = (0.005, 0.015), *, entry: Entry = "next_open"
+    bars: pd.DataFrame, horizon: Horizon = 5, edges: Sequence[float] = (0.005, 0.015), *, entry: Entry = "next_open"
 ) -> Label:
     """Label each row strong down, down, flat, up or strong up (0..4) by its log return over `horizon` bars.
 
     `edges` are the two absolute returns, as fractions, that part flat from up and up from strong up.
-    `entry` as in `forward_return`.
+    `horizon` and `entry` as in `forward_return`; the edges are the same for every horizon.
     """
     if len(edges) != 2 or not 0 < edges[0] < edges[1] < np.inf:
         raise BarwiseError(
@@ -73,23 +111,79 @@ def five_class(
     return _classes(bars, horizon, entry, (-outer, -inner, inner, outer), task)
 
 
-def _classes(bars: pd.DataFrame, horizon: int, entry: Entry, edges: tuple[float, ...], task: Task) -> Label:
-    returns, ends, span = _log_returns(bars, horizon, entry)
+def _move(bars: pd.DataFrame, horizon: Horizon, threshold: float, entry: Entry, *, up: bool) -> Label:
+    if not (np.isfinite(threshold) and threshold > 0):
+        raise BarwiseError(f"`threshold` is {threshold}; it is a return as a fraction, above 0 (0.002 is 0.2 %).")
+    task = Task("classes", ("p_not", "p_up" if up else "p_down"), scores=(0.0, 1.0 if up else -1.0))
+    label = _classes(bars, horizon, entry, (threshold if up else -threshold,), task)
+    recipe = label.recipe.replace("classes(", "up_move(" if up else "down_move(")
+    return replace(label, values=label.values if up else 1.0 - label.values, recipe=recipe)
+
+
+def _classes(bars: pd.DataFrame, horizon: Horizon, entry: Entry, edges: tuple[float, ...], task: Task) -> Label:
+    ahead = _Ahead.of(bars, horizon, entry)
     # A return on a negative edge belongs to the class nearer to flat, as one on a positive edge does.
-    below = sum((returns >= edge if edge < 0 else returns > edge).astype(np.float64) for edge in edges)
-    recipe = f"classes(horizon={int(horizon)}, edges={tuple(map(float, edges))}, entry={entry!r})"
-    return Label(np.where(np.isnan(returns), np.nan, below), returns, ends, span, task, recipe)
+    below = sum((ahead.returns >= edge if edge < 0 else ahead.returns > edge).astype(np.float64) for edge in edges)
+    values = np.where(np.isnan(ahead.returns), np.nan, below)
+    return ahead.label(values, task, "classes", f"edges={tuple(map(float, edges))}, ")
 
 
-def _log_returns(bars: pd.DataFrame, horizon: int, entry: Entry) -> tuple[np.ndarray, np.ndarray, int]:
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-        raise BarwiseError(f"`horizon` is {horizon!r}; it is a count of bars, 1 or more.")
-    if entry not in ENTRIES:
-        raise BarwiseError(f"`entry` is {entry!r}.{did_you_mean(str(entry), ENTRIES)} Known: {', '.join(ENTRIES)}.")
-    delay = 1 if entry == "next_open" else 0
-    price = bars["open" if delay else "close"].to_numpy(dtype=np.float64)
-    n, span = len(price), int(delay + horizon)
-    returns = np.full(n, np.nan)
-    if n > span:
-        returns[: n - span] = np.log(price[span:] / price[delay : n - horizon])
-    return returns, np.arange(n, dtype=np.int64) + span, span
+@dataclass(frozen=True)
+class _Ahead:
+    """Log returns ``(N, H)`` over each horizon, NaN where the longest one's end is not in the frame."""
+
+    returns: np.ndarray
+    horizons: tuple[int, ...]
+    delay: int
+    entry: str
+
+    @classmethod
+    def of(cls, bars: pd.DataFrame, horizon: Horizon, entry: Entry) -> _Ahead:
+        horizons = check_horizons(horizon)
+        if entry not in ENTRIES:
+            raise BarwiseError(f"`entry` is {entry!r}.{did_you_mean(str(entry), ENTRIES)} Known: {', '.join(ENTRIES)}.")
+        delay = 1 if entry == "next_open" else 0
+        price = bars["open" if delay else "close"].to_numpy(dtype=np.float64)
+        returns = np.full((len(price), len(horizons)), np.nan)
+        n = max(0, len(price) - delay - max(horizons))  # rows whose label has ended
+        for column, bars_held in enumerate(horizons):
+            bought, sold = price[delay : delay + n], price[delay + bars_held : delay + bars_held + n]
+            returns[:n, column] = np.log(sold / bought)
+        return cls(returns, horizons, delay, entry)
+
+    def label(self, values: np.ndarray, task: Task, name: str, more: str) -> Label:
+        one = len(self.horizons) == 1
+        span = self.delay + max(self.horizons)
+        horizon = self.horizons[0] if one else self.horizons
+        return Label(
+            values[:, 0].copy() if one else values,
+            self.returns[:, 0].copy(),
+            np.arange(len(values), dtype=np.int64) + span,
+            span,
+            task.over(self.horizons),
+            f"{name}(horizon={horizon}, {more}entry={self.entry!r})",
+            None if one else self.returns,
+        )
+
+
+def check_horizons(horizon: Horizon) -> tuple[int, ...]:
+    """Return the horizons in the order given; refuse what is no count of bars, or a horizon given twice."""
+    several = isinstance(horizon, Sequence | np.ndarray) and not isinstance(horizon, str)
+    given: tuple[int, ...] = tuple(horizon) if several else (horizon,)  # type: ignore[arg-type, assignment]
+    for one in given:
+        if isinstance(one, bool) or not isinstance(one, int | np.integer) or one < 1:
+            raise BarwiseError(f"`horizon` is {horizon!r}; it is a count of bars, 1 or more, or several: (5, 15, 60).")
+    if not given or len(set(given)) < len(given):
+        raise BarwiseError(f"`horizon` is {horizon!r}; give one count of bars, or several that differ: (5, 15, 60).")
+    return tuple(int(one) for one in given)
+
+
+def _levels(quantiles: Sequence[float]) -> tuple[float, ...]:
+    levels = tuple(float(level) for level in quantiles)
+    rises = all(low < high for low, high in zip((0.0, *levels), (*levels, 1.0), strict=True))
+    if len(levels) < 2 or not rises or not levels[0] <= 0.5 <= levels[-1]:
+        raise BarwiseError(
+            f"`quantiles` is {levels}; it needs two or more levels that rise within (0, 1), with the median among or "
+            "between them, as (0.1, 0.5, 0.9)."
+        )
+    return levels

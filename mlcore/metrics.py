@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from mlcore.confidence import centre
 from mlcore.errors import BarwiseError
 from mlcore.tasks import Label, Task
 
@@ -115,14 +116,17 @@ def forecast_quality(forecasts: pd.DataFrame, label: Label, index: pd.DatetimeIn
     are defined above, against the label's tradable log return (losses: against the label itself).
     `precision_at_k` takes the k most confident calls of each UTC day, pooled; `precision_at_k_overall`
     those of the whole span; k 10, 20, 50. A number that is not defined is None, and a note says why.
+    Of several horizons all this is the leading one's; ``"horizons"`` holds the others, by their bars: ``n``,
+    ``hit_rate``, ``rank_ic`` and the loss, of what their outputs lean to against their own returns.
     """
     rows = index.get_indexer(forecasts.index)
     if (rows < 0).any():
         raise BarwiseError(f"`forecasts` hold the stamp {forecasts.index[int(np.argmin(rows))]}, which is no bar.")
     signal, confidence = (forecasts[name].to_numpy(np.float64) for name in ("signal", "confidence"))
-    returns, task = label.returns[rows], label.task
     days = index[rows].floor("D").asi8
-    name, loss = _loss(forecasts[list(task.outputs)].to_numpy(np.float64), label.values[rows], task)
+    lead, *others = label.parts()
+    returns = lead.returns[rows]
+    name, loss = _loss(forecasts[list(lead.task.outputs)].to_numpy(np.float64), lead.values[rows], lead.task)
     quality: dict[str, Any] = {
         "n": int((np.isfinite(signal) & np.isfinite(returns)).sum()),
         "hit_rate": hit_rate(signal, returns),
@@ -131,7 +135,22 @@ def forecast_quality(forecasts: pd.DataFrame, label: Label, index: pd.DatetimeIn
         "precision_at_k": {k: precision_at_k(signal, confidence, returns, k, days) for k in PRECISION_AT},
         "precision_at_k_overall": {k: precision_at_k(signal, confidence, returns, k) for k in PRECISION_AT},
     }
+    if others:
+        quality["horizons"] = {one.task.horizons[0]: _horizon_quality(forecasts, one, rows) for one in others}
     return quality | {"notes": _notes(quality, name)}
+
+
+def _horizon_quality(forecasts: pd.DataFrame, label: Label, rows: np.ndarray) -> dict[str, Any]:
+    """What a horizon that does not lead would be worth as a signal, against its own returns."""
+    raw = forecasts[list(label.task.outputs)].to_numpy(np.float64)
+    told, returns = centre(raw, label.task), label.returns[rows]
+    name, loss = _loss(raw, label.values[rows], label.task)
+    return {
+        "n": int((np.isfinite(told) & np.isfinite(returns)).sum()),
+        "hit_rate": hit_rate(told, returns),
+        "rank_ic": rank_ic(told, returns),
+        name: loss,
+    }
 
 
 def _loss(raw: np.ndarray, values: np.ndarray, task: Task) -> tuple[str, float | None]:

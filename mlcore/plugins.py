@@ -99,6 +99,7 @@ def load_entry_points() -> None:
             point.load()
 
 
+CONFIDENCES = Table("confidence")
 FEATURES = Table("feature")
 LABELS = Table("label")
 MODELS = Table("model")

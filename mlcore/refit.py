@@ -12,14 +12,17 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mlcore.confidence import ask, centre
 from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.explain import explanation_of
 from mlcore.folds import Fold, newest_split
 from mlcore.forecasts import ReturnScale
 from mlcore.incremental import Updates
-from mlcore.models.inputs import Validation, checked_predict
+from mlcore.models.inputs import SYMBOL, UNKNOWN, Validation, checked_predict
 from mlcore.scaling import Scaler
 from mlcore.stack import Layout
 from mlcore.store.folds import StoredFold, save_fold
@@ -29,9 +32,7 @@ from mlcore.windows import Windows
 
 FEWEST_TRAIN_ROWS = 30  # below this a fold forecasts nothing: what it learnt would be chance
 FEWEST_SCALER_ROWS = 30  # below this a symbol's scale is chance
-SYMBOL = "symbol"  # the column that says whose row it is
 CURVE_POINTS = 50  # of a fold's training curve at most: boosting has hundreds
-UNKNOWN = -1  # the code of a symbol that the fold was not trained on
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Shared:
     task: Task
     table: np.ndarray  # (N, F)
     columns: tuple[str, ...]
-    values: np.ndarray  # (N,) labels
+    values: np.ndarray  # (N,) labels, or (N, H) of several horizons
     ends: np.ndarray  # (N,) moments, as `layout.moments`
     tradable: np.ndarray  # (N,) bool: the window is whole
     validation: float
@@ -53,6 +54,10 @@ class Shared:
     seed: int
     store: str | None = None  # folder that fitted folds are written below
     store_name: str | None = None  # the model's in MODELS
+    confidence: str | None = None  # name of the rule
+    interval: pd.Timedelta | None = None  # of the bars
+    stride: int = 1  # of the inner training rows every stride-th is fitted on
+    explained: int | None = None  # number of the fold whose model is asked what it looks at
     layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
     batched: bool = False  # all folds are fitted at once
     warm_start: bool = False  # a fold's model starts from the one before
@@ -76,6 +81,7 @@ class Outcome:
     raw: np.ndarray  # (n_test, n_outputs), NaN where nothing is forecast
     through: np.ndarray  # (n_test,) moment of the last bar that any label touched of which the row's model learned
     scale: ReturnScale | None = None
+    more: dict[str, np.ndarray] = field(default_factory=dict)  # what else forecasts are made of, (n_test,) each
     curve: list[dict[str, float]] = field(default_factory=list)
     n_updates: int = 0
     model: Any = None  # as it was fitted, where the next fold starts from it
@@ -86,6 +92,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     stored: str | None = None  # name of the folder below the store
     left_out: tuple[int, ...] = ()  # symbols with rows to forecast and too few before them to be scaled by
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)  # of the explained fold only
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,7 @@ def watched(outcome: Outcome) -> Iterator[None]:
 def training_rows(shared: Shared, fold: Fold) -> Rows:
     """Return the fold's inner training rows and the newest ones, held out; nothing later is in their table."""
     train, held_out = newest_split(fold.train, shared.ends, shared.validation, shared.layout.moments)
+    train = train[(len(train) - 1) % shared.stride :: shared.stride]  # the newest one stays
     _check_enough(train)
     inputs = Inputs(shared, fold, train)
     train, held_out = inputs.those_scaled(train), inputs.those_scaled(held_out)
@@ -164,8 +172,9 @@ def finish(
     """Forecast the fold's test block with its fitted model, and tell what came of the fit."""
     judge, y_held_out = rows.validation
     if shared.task.kind != "classes":
-        center = _center(shared.task)
-        outcome.scale = ReturnScale.of(checked_predict(model, judge, shared.task)[:, center], y_held_out)
+        told, came = checked_predict(model, judge, shared.task), y_held_out.reshape(len(y_held_out), -1)[:, 0]
+        lead = shared.task.lead
+        outcome.scale = ReturnScale.of(centre(told[:, : lead.n_outputs], lead), came)  # the lead's, as the signal is
     outcome.n_validation, outcome.best_epoch = len(judge), getattr(model, "best_epoch_", None)
     outcome.curve = curve_of(model)
     if shared.store is not None:
@@ -191,18 +200,21 @@ def forecast_block(shared: Shared, fold: Fold, inputs: Inputs, model: Any, outco
                 through, outcome.n_updates = max(through, int(updates.ends[rows].max())), outcome.n_updates + 1
         part = np.flatnonzero((moments >= begin) & (moments < end))
         outcome.through[part] = through
-        _forecast(shared, fold.test[part], inputs, model, outcome.raw, part)
+        ready = inputs.those_scaled(fold.test[part][shared.tradable[fold.test[part]]])
+        (ahead,) = inputs.windows(ready)
+        _forecast(shared, ahead, model, outcome, part[np.searchsorted(fold.test[part], ready)])
+        if not number and fold.number == shared.explained:
+            outcome.explanation = explanation_of(model, ahead)
     asked = fold.test[shared.tradable[fold.test]]
     symbol_of = shared.layout.symbol_of
     outcome.left_out = tuple(np.setdiff1d(symbol_of(asked), symbol_of(inputs.those_scaled(asked))).tolist())
 
 
-def _forecast(
-    shared: Shared, rows: np.ndarray, inputs: Inputs, model: Any, raw: np.ndarray, places: np.ndarray
-) -> None:
-    """Forecast those of `rows` that may be traded into their `places` of `raw`."""
-    ready = inputs.those_scaled(rows[shared.tradable[rows]])
-    raw[places[np.searchsorted(rows, ready)]] = checked_predict(model, inputs.windows(ready)[0], shared.task)
+def _forecast(shared: Shared, ahead: Windows, model: Any, outcome: Outcome, place: np.ndarray) -> None:
+    """Forecast windows into their places in the block."""
+    outcome.raw[place], more = ask(model, ahead, shared.task, shared.confidence)
+    for name, values in more.items():
+        outcome.more.setdefault(name, np.full(len(outcome.raw), np.nan))[place] = values
 
 
 def _update(shared: Shared, fold: Fold, rows: np.ndarray, inputs: Inputs, model: Any) -> None:
@@ -253,14 +265,16 @@ class Inputs:
         """Return the windows of each set of rows, over one table that holds their bars and no later one."""
         lookback = self.shared.model.lookback
         every = np.unique(np.concatenate(rows))
-        parts, places, size = [np.empty((0, self.shared.table.shape[1]))] * (not len(every)), [], 0
+        if not len(every):
+            return [Windows(np.empty((0, self.shared.table.shape[1] + self.shared.tells_symbols)), every, lookback)]
+        parts, places, size = [], [], 0
         for symbol, of_symbol in self.shared.layout.by_symbol(every):
             first = of_symbol[0] - lookback + 1
             parts.append(self._table(symbol, first, of_symbol[-1] + 1))
             places.append(of_symbol - first + size)
             size += len(parts[-1])
         table = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        place = np.concatenate(places) if places else every
+        place = np.concatenate(places)
         return [Windows(table, place[np.searchsorted(every, some)], lookback) for some in rows]
 
     def _table(self, symbol: int, first: int, stop: int) -> np.ndarray:
@@ -297,12 +311,9 @@ def fresh(shared: Shared, number: int) -> Any:
         model.set_params(seed=_fold_seed(shared.seed, number))
     # sklearn's name for it; `naive` finds the return by it
     model.feature_names_in_ = (*shared.columns, SYMBOL) if shared.tells_symbols else shared.columns
+    model.bar_interval_ = shared.interval  # what a clock like "1h" is measured by
     return model
 
 
 def _fold_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)  # 31 bits: what LightGBM takes
-
-
-def _center(task: Task) -> int:
-    return int(np.argmin(np.abs(np.asarray(task.quantiles) - 0.5))) if task.kind == "quantiles" else 0

@@ -11,6 +11,7 @@ import pandas as pd
 from mlcore.bars import bar_interval, missing_bars
 from mlcore.errors import BarwiseError
 from mlcore.gaps import finite_windows, label_mask, window_mask
+from mlcore.models.inputs import label_shape
 from mlcore.tasks import Label, Task
 
 FEWEST_BARS = 10  # of a market, to tell its interval by
@@ -66,9 +67,9 @@ class Stack:
     symbols
         Names of the S markets, in the order of their rows.
     clock
-        ``(M,)`` all stamps at which any market has a bar. stamps: ``(N,)`` of each row.
+        ``(M,)`` all stamps at which any market has a bar. stamps: ``(N,)`` of each row. interval: of the bars.
     table, values
-        ``(N, F)`` features and ``(N,)`` labels.
+        ``(N, F)`` features and ``(N,)`` labels, ``(N, H)`` of several horizons.
     ends
         ``(N,)`` row of the clock that each label touches last; M and more where it is not in the frame.
     whole, known
@@ -79,6 +80,7 @@ class Stack:
     symbols: tuple[str, ...]
     clock: pd.DatetimeIndex
     stamps: pd.DatetimeIndex
+    interval: pd.Timedelta | None
     layout: Layout
     columns: tuple[str, ...]
     task: Task
@@ -106,6 +108,7 @@ def stack(members: Mapping[str, Member], lookback: int, max_gap: int) -> Stack:
         tuple(members),
         clock,
         clock[joined["moments"]],
+        interval,
         Layout(starts, joined.pop("moments")),
         tuple(map(str, first.features.columns)),
         first.label.task,
@@ -137,7 +140,7 @@ def _piece(
         "values": np.asarray(label.values, dtype=np.float64),
         "ends": told,
         "whole": window_mask(missing, lookback + member.memory, max_gap) & finite_windows(table, lookback),
-        "known": np.isfinite(label.values) & label_mask(missing, ends, max_gap),
+        "known": np.isfinite(label.values).reshape(len(index), -1).all(axis=1) & label_mask(missing, ends, max_gap),
     }
 
 
@@ -154,7 +157,7 @@ def _check(symbol: str, member: Member) -> None:
         )
     if not features.shape[1]:
         raise BarwiseError(f"`features`{of} has no column: name at least one feature.")
-    if label.values.shape != (len(bars),) or label.ends.shape != (len(bars),):
+    if label.values.shape != label_shape(len(bars), label.task) or label.ends.shape != (len(bars),):
         raise BarwiseError(
             f"`label`{of} has {len(label.values)} rows and `bars` {len(bars)}: make it from the same bars."
         )

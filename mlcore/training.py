@@ -76,11 +76,12 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
 
 
 class Forecaster(nn.Module):
-    """A causal network with the linear layer that its head reads."""
+    """A causal network with the linear layer that its head reads, and what stands before it (`inputs`), if anything."""
 
-    def __init__(self, network: nn.Module, head: Head) -> None:
+    def __init__(self, network: nn.Module, head: Head, inputs: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
+        self.inputs = inputs
         self.linear = nn.Linear(int(network.width), head.n_raw)  # type: ignore[arg-type]
         with torch.no_grad():
             self.linear.weight.mul_(0.1)  # begin near what is known without features
@@ -88,7 +89,7 @@ class Forecaster(nn.Module):
 
     def forward(self, x_TBF: torch.Tensor, size: int) -> torch.Tensor:
         """Return ``(S, B, R)`` raw outputs of the newest `size` bars."""
-        h_TBH = self.network(x_TBF)
+        h_TBH = self.network(x_TBF if self.inputs is None else self.inputs(x_TBF))
         return self.linear(h_TBH[len(h_TBH) - size :])
 
 
@@ -118,7 +119,7 @@ class Rows:
         self.table = torch.from_numpy(table).to(device, dtype)
         target = head.target(np.asarray(y)[order])
         target = target.to(dtype) if target.is_floating_point() else target
-        self.target = torch.zeros(len(table), dtype=target.dtype)
+        self.target = torch.zeros((len(table), *target.shape[1:]), dtype=target.dtype)  # (N,) or (N, H)
         self.target[rows - first] = target
         self.wanted = np.zeros(len(table), dtype=np.float32)
         self.wanted[rows - first] = 1
@@ -126,7 +127,7 @@ class Rows:
         self.n = len(rows)
 
     def batch(self, blocks: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return ``(T, B, F)`` bars, ``(S * B,)`` targets and ``(S * B,)`` weights (0 where nothing is learned)."""
+        """Return ``(T, B, F)`` bars, ``(S * B, ...)`` targets and ``(S * B,)`` weights (0: nothing is learned)."""
         bars = self.stretches.bars(blocks)
         rows = bars[self.stretches.history :]
         weight = self.wanted[rows] * self.stretches.counting(blocks)
@@ -135,7 +136,7 @@ class Rows:
         x_TBF = self.table.index_select(0, index.view(-1)).view(*bars.shape, -1)
         return (
             x_TBF,
-            self.target[index[self.stretches.history :]].view(-1),
+            self.target[index[self.stretches.history :]].flatten(0, 1),
             torch.from_numpy(weight).view(-1).to(device),
         )
 

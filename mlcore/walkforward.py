@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
 from mlcore.folds import Fold, Length, WalkForward
 from mlcore.forecasts import ReturnScale, make_forecasts
@@ -35,16 +36,20 @@ class WalkForwardRun:
     folds
         One dict a fold: ``fold train_start trained_through test_start test_end`` (stamps), ``n_train`` (inner training
         and validation rows), ``n_validation``, ``n_test``, ``n_forecasts``, ``seconds``, ``best_epoch`` (None where the
-        model has none), ``curve`` (the training curve, ``{"epoch", "loss", "validation"}`` a point, [] where the model
-        has none), ``n_updates`` (between this refit and the next), ``note`` (None, or why the fold forecasts nothing),
-        and ``stored`` (its folder in the store).
+        model has none), ``residual`` (`ReturnScale`; None for classes), ``curve`` (the training curve, a point has
+        ``epoch loss validation``; [] where the model has none), ``n_updates`` (between this refit and the next),
+        ``note`` (None, or why the fold forecasts nothing), and ``stored`` (its folder in the store).
     notes
         Sentences the reader must see.
+    explanation
+        What the last fold's model says of itself over its first forecasts (`mlcore.explain`): name -> table; empty
+        where the model says nothing, or the last fold could not be fitted.
     """
 
     forecasts: pd.DataFrame
     folds: list[dict[str, Any]]
     notes: tuple[str, ...] = field(default=())
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def walk_forward(
@@ -61,6 +66,8 @@ def walk_forward(
     shuffle_labels: bool = False,
     validation: float = 0.15,
     store: str | Path | None = None,
+    confidence: str | None = None,
+    stride: int = 1,
     warm_start: bool = False,
     incremental: Any = None,
     batched: bool = False,
@@ -80,7 +87,8 @@ def walk_forward(
     ----------
     bars : checked bars, N rows; only their index is read here.
     model : a model (cloned, never fitted itself) or its name in `MODELS`.
-    label : values and ends of all N rows.
+    label : values and ends of all N rows. Of several horizons, the lead's make signal and confidence, and the longest
+        sets the purge.
     features : ``(N, F)`` table on the index of `bars`; ``features.attrs["memory"]`` past bars go into a value.
         Without that entry (`pd.concat` and `join` lose it) the longest warm-up of a column, its NaN rows on top, is
         taken: never less than `feature_table` would say, more where a recursive feature warms up longer.
@@ -93,6 +101,11 @@ def walk_forward(
     validation : share of the training rows held out.
     store : folder to write every fitted fold to (`mlcore.store`); it may not hold another run. Off by default; the
         forecasts are the same with it and without.
+    confidence : rule of the forecasts' confidence, by its name in `CONFIDENCES` (`mlcore.confidence`); the default
+        is that of the label's kind: ``top_two_gap``, ``past_error`` or ``quantile_width``.
+    stride : fit on every stride-th of the inner training rows; labels that overlap say little more than one of them.
+        Rows held out and rows forecast stay all. Saves time only where a row costs time: not in a network trained on
+        whole stretches (`dense`), which reads the bars between anyway.
     warm_start : start the fit of a fold from the weights that the fold before ended with, instead of random ones, at a
         lower learning rate (`warm_rate` of the networks). Scaler and labels' scale are fitted anew on the fold's own
         training rows, so that they follow the market: the old weights meet inputs a little moved, which is the first
@@ -110,7 +123,11 @@ def walk_forward(
     BarwiseError
         Tables that do not belong together, fewer bars than one fold needs, or no fold that could be fitted.
     """
+    stride = check_stride(stride)
     model = MODELS[model]() if isinstance(model, str) else model
+    check_confidence(confidence, label.task, model)
+    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
+        model.check_task(label.task)
     check_warm_start(warm_start, model)
     every = check_incremental(incremental, model)
     if every is not None and store is not None:
@@ -120,14 +137,20 @@ def walk_forward(
     name = None if store is None else check_store(store, model)
     member = Member(bars, features, label)
     one = stack({"": member}, model.lookback, max_gap)
-    shared = shared_of(one, model, validation, shuffle_labels, seed, None if store is None else str(store), name)
     plan = split(one, folds)
-    updates = updates_of(one, plan, every, folds.latency)
-    shared = replace(shared, warm_start=warm_start, updates=updates, batched=batched)
-    about = {"memory": member.memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels}
+    shared = shared_of(
+        one, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed,
+        store=None if store is None else str(store), store_name=name, confidence=confidence,
+        stride=stride, batched=batched, warm_start=warm_start,
+        updates=updates_of(one, plan, every, folds.latency),
+    )  # fmt: skip
+    about = {
+        "memory": member.memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels,
+        "confidence": confidence, "stride": stride,
+    }  # fmt: skip
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
     outcomes = run_folds(shared, plan, records, n_jobs, progress)
-    run = WalkForwardRun(*stitch(one, plan, outcomes))
+    run = stitch(one, plan, outcomes, confidence)
     if store is not None:
         write_run(store, run.folds, label.task)
     return run
@@ -153,10 +176,18 @@ def walk_forward_seeds(
     check_batched(model, warm_start=False)
     one = stack({"": Member(bars, features, label)}, model.lookback, max_gap)
     plan = split(one, folds)
-    shareds = [shared_of(one, model, validation, shuffle_labels, seed) for seed in seeds]
+    given = {"validation": validation, "shuffle_labels": shuffle_labels, "batched": True}
+    shareds = [shared_of(one, model, plan, seed=seed, **given) for seed in seeds]
     outcomes = list(run_together([(shared, fold, None) for shared in shareds for fold in plan]))
     n = len(plan)
-    return [WalkForwardRun(*stitch(one, plan, outcomes[i * n : (i + 1) * n])) for i in range(len(seeds))]
+    return [stitch(one, plan, outcomes[i * n : (i + 1) * n]) for i in range(len(seeds))]
+
+
+def check_stride(stride: Any) -> int:
+    """Return `stride` if it is a count of rows."""
+    if isinstance(stride, bool) or stride != int(stride) or stride < 1:
+        raise BarwiseError(f"`stride` is {stride!r}; it is a count of rows, 1 or more.")
+    return int(stride)
 
 
 def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
@@ -164,20 +195,21 @@ def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
     return folds.split(stacked.clock, stacked.ends, stacked.whole & stacked.known, stacked.layout.moments)
 
 
-def shared_of(
-    stacked: Stack,
-    model: Any,
-    validation: float,
-    shuffle_labels: bool,
-    seed: int,
-    store: str | None = None,
-    store_name: str | None = None,
-) -> Shared:
-    """Return what the folds read of a stack."""
+def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) -> Shared:
+    """Return what the folds of `plan` read of a stack; `options` are the other fields of `Shared`."""
     return Shared(
-        model, stacked.task, stacked.table, stacked.columns, stacked.values, stacked.ends, stacked.whole, validation,
-        shuffle_labels, seed, store, store_name, stacked.layout,
-    )  # fmt: skip
+        model=model,
+        task=stacked.task,
+        table=stacked.table,
+        columns=stacked.columns,
+        values=stacked.values,
+        ends=stacked.ends,
+        tradable=stacked.whole,
+        layout=stacked.layout,
+        interval=stacked.interval,
+        explained=plan[-1].number,
+        **options,
+    )
 
 
 def updates_of(stacked: Stack, plan: list[Fold], every: Length | None, latency: int) -> Updates | None:
@@ -218,10 +250,8 @@ def _one_after_another(shared: Shared, pairs: Sequence[tuple[Fold, Any]]) -> Ite
         yield outcome
 
 
-def stitch(
-    stacked: Stack, plan: list[Fold], outcomes: list[Outcome]
-) -> tuple[pd.DataFrame, list[dict[str, Any]], tuple[str, ...]]:
-    """Return the forecasts of all blocks in the order of the stack's rows, the folds' records, and the notes.
+def stitch(stacked: Stack, plan: list[Fold], outcomes: list[Outcome], confidence: str | None = None) -> WalkForwardRun:
+    """Return the run: the forecasts of all blocks, in the order of the stack's rows.
 
     Raises BarwiseError where no fold could be fitted.
     """
@@ -237,13 +267,16 @@ def stitch(
             fold=fold.number,
             trained_through=stacked.clock[outcome.through],
             scale=outcome.scale or ReturnScale(0.0, 0.0),
+            confidence=confidence,
+            **outcome.more,  # type: ignore[arg-type]
         )
         for fold, outcome in pairs
     ]
     rows = [_fold_row(stacked, fold, outcome) for fold, outcome in pairs]
     said = dict.fromkeys(text for outcome in outcomes for text in outcome.warnings)
     order = np.argsort(np.concatenate([fold.test for fold in plan]), kind="stable")
-    return pd.concat(parts).iloc[order], rows, (*failures, *said)
+    forecasts = pd.concat(parts).iloc[order]
+    return WalkForwardRun(forecasts, rows, (*failures, *said), outcomes[-1].explanation)
 
 
 def _span(stacked: Stack, rows: np.ndarray) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -271,6 +304,7 @@ def _fold_row(stacked: Stack, fold: Fold, outcome: Outcome) -> dict[str, Any]:
         "n_forecasts": int(np.isfinite(outcome.raw).all(axis=1).sum()),
         "seconds": outcome.seconds,
         "best_epoch": outcome.best_epoch,
+        "residual": None if outcome.scale is None else outcome.scale.residual,
         "curve": outcome.curve,
         "n_updates": outcome.n_updates,
         "note": outcome.failure,

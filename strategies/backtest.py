@@ -24,6 +24,7 @@ def backtest(
     days_per_year: float = 365.0,
     forecasts: pd.DataFrame | None = None,
     symbol: str = "asset",
+    in_sample: bool = False,
 ) -> tuple[dict[str, BacktestResult], dict[str, Any] | None]:
     """Trade target `weights` over `bars` and return ``(engine name -> result, reconciliation or None)``.
 
@@ -36,13 +37,15 @@ def backtest(
     What the last bar decides never fills.
 
     Raises `ReconcileError` (exit code 3) where the engines differ by more than 1e-9 relative,
-    `LookAheadError` for `forecasts` that know their own bar, `BarwiseError` for bad input.
+    `LookAheadError` for `forecasts` that know their own bar (unless `in_sample` is asked for by name), `BarwiseError`
+    for bad input.
     """
     if engine not in ENGINES:
         raise BarwiseError(
             f"`engine` is {engine!r}: it must be one of {', '.join(ENGINES)}.{did_you_mean(engine, ENGINES)}"
         )
     settings: dict[str, Any] = {"costs": costs, "cash": cash, "days_per_year": days_per_year, "symbol": symbol}
+    settings["in_sample"] = in_sample
     results: dict[str, BacktestResult] = {}
     if engine != "vectorbt":
         from strategies.bt.run import run_backtrader  # an engine is imported only to run

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
+import types
 import typing
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,19 +29,60 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     parser = ArgumentParser(description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML or JSON file with any of these flags; flags win")
     hints = typing.get_type_hints(config_type)
-    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+    for field in _flags(config_type):
         _add_flag(parser, field, hints[field.name])
     argv = _config_first(list(sys.argv[1:] if argv is None else argv))
-    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
-        if dict in (typing.get_origin(hint) for hint in (hints[field.name], *typing.get_args(hints[field.name]))):
-            argv = _pairs_as_json("--" + field.name.replace("_", "-"), argv)
+    for field in _flags(config_type):
+        kinds, flag = _alternatives(hints[field.name]), "--" + field.name.replace("_", "-")
+        if any(typing.get_origin(kind) is dict for kind in kinds):
+            argv = _pairs_as_json(flag, argv)
+        elif len(kinds) > 1 and any(typing.get_origin(kind) is tuple for kind in kinds):
+            argv = _lists_as_json(flag, argv, or_one=bool({int, float, str} & set(kinds)))
     _refuse_unknown_flags(parser, argv)
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, TypeError, ValueError) as error:
-        raise BarwiseError(_one_line(str(error))) from None
-    names = [field.name for field in dataclasses.fields(config_type)]  # type: ignore[arg-type]
+        raise BarwiseError(_told(_one_line(str(error)), hints)) from None
+    names = [field.name for field in _flags(config_type)]
+    for name in names:
+        _check_choice(name, values[name], hints[name])
     return config_type(**{name: values[name] for name in names})
+
+
+def _flags(config_type: Any) -> list[dataclasses.Field[Any]]:
+    """The fields that are flags: all but those whose metadata say ``hidden`` (they keep their default)."""
+    return [field for field in dataclasses.fields(config_type) if not field.metadata.get("hidden")]
+
+
+KIND_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+
+
+def _told(message: str, hints: dict[str, Any]) -> str:
+    """Return the parser's message, or a plain one where a value is none of the kinds that a flag may be."""
+    found = re.match(r'Parser key "(\w+)": Does not validate .* Given value: (.*)$', message)
+    if not found or found[1] not in hints:
+        return message
+    words = []
+    for kind in _alternatives(hints[found[1]]):
+        if typing.get_origin(kind) is tuple:
+            words.append(f"{KIND_WORDS[typing.get_args(kind)[0]].split(' ', 1)[1]}s parted by commas")
+        elif kind is not types.NoneType:
+            words.append(KIND_WORDS.get(kind, "pairs name=value"))
+    return f"`{found[1]}` is {found[2]}; it must be {' or '.join(words)}."
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """Return the types that a union allows; a type that is no union allows itself."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _check_choice(name: str, value: Any, hint: Any) -> None:
+    if typing.get_origin(hint) is typing.Literal and value not in typing.get_args(hint):
+        choices = typing.get_args(hint)
+        raise BarwiseError(
+            f"`{name}` is {value!r}; it must be one of {', '.join(choices)}.{did_you_mean(str(value), choices)}"
+        )
 
 
 def _config_first(argv: list[str]) -> list[str]:
@@ -72,6 +115,27 @@ def _pairs_as_json(flag: str, argv: list[str]) -> list[str]:
     return [*rest, flag, json.dumps(pairs)] if pairs else rest
 
 
+def _lists_as_json(flag: str, argv: list[str], *, or_one: bool) -> list[str]:
+    """Write `--flag 5,15,60` and `--flag 5 15 60` as one JSON list; one word alone stays a word where it may be one."""
+    rest: list[str] = []
+    at = 0
+    while at < len(argv):
+        name, equals, first = argv[at].partition("=")
+        at += 1
+        if name != flag:
+            rest.append(argv[at - 1])
+            continue
+        said = [first] if equals else []
+        while at < len(argv) and not argv[at].startswith("--"):
+            said.append(argv[at])
+            at += 1
+        words = [word.strip() for word in ",".join(said).split(",")] if said and said[0][:1] not in "[{(" else []
+        one = len(words) == 1 and (or_one or words[0] in ("null", "None"))
+        values = [_plain_value(word) for word in words if word]
+        rest += [flag, *(said if one or not words else [json.dumps(values)])]
+    return rest
+
+
 def _plain_value(word: str) -> Any:
     """Return the number, truth value, null or list that `word` says in JSON or Python, or the word itself."""
     try:
@@ -87,6 +151,8 @@ def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) 
         options["default"] = field.default
     if hint is bool:
         options["action"] = "store_true"
+    elif typing.get_origin(hint) is typing.Literal:  # checked after parsing, where a near miss can be told
+        options |= {"type": str, "required": required, "metavar": f"{{{','.join(typing.get_args(hint))}}}"}
     elif typing.get_origin(hint) is tuple:  # several words after one flag: --entry 0 0.1 0.2
         options |= {"type": typing.get_args(hint)[0], "nargs": "+", "required": required}
         if not required:

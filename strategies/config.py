@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from mlcore.errors import BarwiseError
+
+
+def _several(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _flag(default: Any, text: str) -> Any:
@@ -18,13 +23,41 @@ class StudyConfig:
 
     bars: str = field(metadata={"help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`)"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    model: str = _flag("linear", "name of a model: linear, lightgbm, lstm, ...; a name that is none lists them all")
+    model: str = _flag(
+        "linear", "a model: linear, lightgbm, lstm, ... (a name that is none lists them all) or package.module.Class"
+    )
     preset: str | None = _flag(None, "size of the model: light, default, deep (default: the model's own defaults)")
     set: dict[str, Any] | None = _flag(None, "parameters of the model, over the preset: hidden=64 layers=2")
+    members: str | None = _flag(
+        None, "models of an ensemble (stack, vote, ...), comma separated: lstm,lightgbm,tcn:light"
+    )
     lookback: int | None = _flag(None, "bars a sequence model sees (default: the model's own)")
-    label: Literal["direction", "return", "five_class"] = _flag("direction", "what is learned")
-    horizon: int = _flag(5, "bars ahead that the label looks, from the next open")
-    threshold: float = _flag(0.002, "`direction`: returns within +- threshold are flat; 0 makes two classes")
+    confidence: str | None = _flag(
+        None, "rule of the forecasts' confidence: top_two_gap, entropy, monte_carlo_dropout, ... (default: the label's)"
+    )
+    loss: str | None = _flag(
+        None,
+        "what the model is trained by (default: the label's own). Classes: cross_entropy, focal; "
+        "`return`: squared, huber, weighted_squared; quantiles: pinball",
+    )
+    loss_params: dict[str, float] | None = _flag(None, "numbers of the loss: gamma=2, delta=1, threshold=0.02 factor=5")
+    class_weights: str | tuple[float, ...] | None = _flag(
+        None, "weights of the classes: balanced (from the training rows), or one number a class, as 2,1,2"
+    )
+    label: str = _flag(
+        "direction",
+        "what is learned: direction, five_class, return, up_move, down_move; a name that is none lists them all",
+    )
+    horizon: int | tuple[int, ...] = _flag(
+        5, "bars ahead that the label looks, from the next open; several at once as 5,15,60: the first one leads"
+    )
+    threshold: float = _flag(0.002, "returns within +- threshold are flat, beyond it a move; 0 makes two classes")
+    edges: tuple[float, ...] | None = _flag(
+        None, "`five_class`: the two returns that part flat, moves and strong moves (default 0.005,0.015)"
+    )
+    quantiles: tuple[float, ...] | None = _flag(
+        None, "`return`: levels to foretell instead of the mean, as 0.1,0.5,0.9"
+    )
     label_entry: Literal["next_open", "close"] = _flag("next_open", "label from the next open (tradable) or this close")
     train: str = _flag("60D", "training window: a duration (60D) or a count of bars (5000)")
     test: str = _flag("7D", "test window, and so the time between refits: a duration or a count of bars")
@@ -34,6 +67,11 @@ class StudyConfig:
     repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
     stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
     symbol: str | None = _flag(None, "which symbol of a file that holds several")
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = _flag(
+        "none", "classes: correct probabilities by what past forecasts of the run turned out to be worth"
+    )
+    interval: float | None = _flag(None, "returns: the share of labels an interval is to hold (0.8), kept likewise")
+    store: str | None = _flag(None, "folder to keep every fitted fold in (experiments/from_store.py forecasts from it)")
     commission: float = _flag(0.001, "fraction of the value of a fill")
     slippage: float = _flag(0.0005, "fraction of the price by which a fill is worse than the open")
     sizer: str = _flag("fixed", "rule from forecast to weight: fixed, confidence, volatility_target, study_rule")
@@ -53,7 +91,7 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         rules = {
-            "horizon": self.horizon >= 1,
+            "horizon": all(bars >= 1 for bars in _several(self.horizon)),
             "threshold": self.threshold >= 0,
             "latency": self.latency >= 0,
             "max_gap": self.max_gap >= 0,
@@ -61,12 +99,14 @@ class StudyConfig:
             "slippage": 0 <= self.slippage < 1,
             "days_per_year": self.days_per_year > 0,
             "cash": 0 < self.cash < float("inf"),
+            "interval": self.interval is None or 0 < self.interval < 1,
             "lookback": self.lookback is None or self.lookback >= 1,
             "n_jobs": self.n_jobs == -1 or self.n_jobs >= 1,
             "seed": self.seed >= 0,
         }
         words = {
             "horizon": "at least 1",
+            "interval": "a share of the labels between 0 and 1",
             "lookback": "at least 1",
             "commission": "a fraction in [0, 1)",
             "slippage": "a fraction in [0, 1)",
@@ -77,6 +117,56 @@ class StudyConfig:
         for name, holds in rules.items():
             if not holds:
                 raise BarwiseError(f"`{name}` is {getattr(self, name)}; it must be {words.get(name, 'at least 0')}.")
+        out = Path(self.out).expanduser().resolve()
+        if self.store is not None and out in (store := Path(self.store).expanduser().resolve(), *store.parents):
+            raise BarwiseError(f"`store` is {self.store!r}, inside `out`, which is made anew: give a folder beside it.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values, in the order of the flags."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(self)}
+
+
+def _as_in_study(name: str) -> Any:
+    """The same flag as the main job's: one default, one help."""
+    flag = StudyConfig.__dataclass_fields__[name]
+    return field(default=flag.default, metadata=flag.metadata)
+
+
+@dataclass(frozen=True)
+class StoredConfig:
+    """Settings of forecasts made again from a store, and traded. Each field is a flag."""
+
+    store: str = field(metadata={"help": "folder of a run (`--store` of the main job), or of one of its folds"})
+    bars: str = field(metadata={"help": "bars to forecast, with the past that the models look back to"})
+    out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
+    start: str | None = _flag(None, "first bar to forecast (2024-01-01T00:00Z); default: the first there may be")
+    in_sample: bool = _flag(False, "forecast bars that a model was trained on, too; the report says so (a switch)")
+    repair: str = _as_in_study("repair")
+    stamped: Literal["open", "close"] = _as_in_study("stamped")
+    symbol: str | None = _as_in_study("symbol")
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = _as_in_study("calibration")
+    interval: float | None = _as_in_study("interval")
+    latency: int = _as_in_study("latency")
+    commission: float = _as_in_study("commission")
+    slippage: float = _as_in_study("slippage")
+    sizer: str = _as_in_study("sizer")
+    sizer_params: dict[str, float] | None = _as_in_study("sizer_params")
+    entry: float = _as_in_study("entry")
+    exit: float = _as_in_study("exit")
+    min_hold: int = _as_in_study("min_hold")
+    band: float = _as_in_study("band")
+    side: Literal["both", "long", "short"] = _as_in_study("side")
+    min_confidence: float = _as_in_study("min_confidence")
+    engine: Literal["both", "backtrader", "vectorbt"] = _as_in_study("engine")
+    days_per_year: float = _as_in_study("days_per_year")
+    cash: float = _as_in_study("cash")
+    overwrite: bool = _as_in_study("overwrite")
+
+    def __post_init__(self) -> None:
+        shared = {name: value for name, value in self.as_dict().items() if name in StudyConfig.__dataclass_fields__}
+        StudyConfig(**shared)  # the same rules
+        if self.in_sample and (self.calibration != "none" or self.interval is not None):
+            raise BarwiseError("`in_sample` forecasts cannot be calibrated: on training rows they are too good.")
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, in the order of the flags."""

@@ -7,7 +7,8 @@ import inspect
 import platform
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,15 +17,17 @@ import pandas as pd
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore import models
 from mlcore.bars import bars_sha256, missing_bars, read_bars
+from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError, BarwiseWarning
-from mlcore.features import feature_table
+from mlcore.features import table_for
 from mlcore.folds import WalkForward
 from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS, MODELS
 from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies.backtest import backtest
-from strategies.config import StudyConfig
+from strategies.calibrated import Calibration
+from strategies.config import StoredConfig, StudyConfig
 from strategies.costs import Costs
 from strategies.policy import Policy, sizes_of, target_weights
 from strategies.result import BacktestResult
@@ -48,6 +51,8 @@ LIBRARIES = [
 
 
 Engine = Literal["both", "backtrader", "vectorbt"]
+LABEL_FLAGS = {name: name for name in ("horizon", "threshold", "edges", "quantiles")} | {"entry": "label_entry"}
+MODEL_FLAGS = ("lookback", "loss", "loss_params", "class_weights")  # parameters of models with flags of their own
 COSTLY = 0.25  # a share of the starting cash: costs above it are worth a word
 
 
@@ -71,7 +76,9 @@ class _Protocol:
     label: Label
     progress: Progress
 
-    def forecast(self, stage: str, model: Any, *, shuffle_labels: bool = False) -> WalkForwardRun:
+    def forecast(
+        self, stage: str, model: Any, *, shuffle_labels: bool = False, store: str | None = None
+    ) -> WalkForwardRun:
         """Walk `model` forward over all folds."""
         config = self.config
         return walk_forward(
@@ -84,8 +91,35 @@ class _Protocol:
             n_jobs=config.n_jobs,
             seed=config.seed,
             shuffle_labels=shuffle_labels,
+            store=store,
+            confidence=self.confidence(model),
             progress=lambda done, total, *_: self.progress(stage, done, total),
         )
+
+    @property
+    def index(self) -> pd.DatetimeIndex:
+        """The stamps of the bars."""
+        return pd.DatetimeIndex(self.bars.index)
+
+    def calibration(self, model: Any) -> Calibration:
+        """What is done to forecasts before they are traded, the rivals' too."""
+        config = self.config
+        return Calibration(config.calibration, config.interval, config.latency, self.confidence(model))
+
+    def calibrated(self, run: WalkForwardRun, model: Any) -> WalkForwardRun:
+        """The run with the forecasts that are traded."""
+        return self.calibration(model).of(run, self.label, self.index)
+
+    def confidence(self, model: Any) -> str | None:
+        """Return the config's rule of confidence, or None (the label's own) for a rival that cannot speak by it."""
+        name = self.config.confidence
+        try:
+            check_confidence(name, self.label.task, model)
+        except BarwiseError:
+            if isinstance(model, MODELS["linear"]) and self.config.model != "linear":
+                return None
+            raise
+        return name
 
     def weigh(self, run: WalkForwardRun) -> pd.Series:
         """Target weights from forecasts by the policy and the sizer of the config."""
@@ -119,25 +153,36 @@ def run_study(config: StudyConfig, progress: Progress = _silent) -> Study:
     Raises `BarwiseError` for bad input, `ReconcileError` where the engines differ.
     """
     started = time.perf_counter()
+    return with_warnings(lambda: _run(config, progress, started))
+
+
+def with_warnings(make: Callable[[], Study]) -> Study:
+    """Make a study; the kit's own warnings become its first notes, others stay warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
-        study = _run(config, progress, started)
+        study = make()
     said = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)))
     for warning in caught:
         if not issubclass(warning.category, BarwiseWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return Study(**{**study.__dict__, "notes": said + study.notes})
+    return replace(study, notes=said + study.notes)
 
 
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
-    bars = read_bars(config.bars, repair=_repairs(config.repair), stamped=config.stamped, symbol=config.symbol)
-    protocol = _Protocol(config, bars, feature_table(bars), make_label(bars, config), progress)
+    bars = read_bars(config.bars, repair=repairs_of(config.repair), stamped=config.stamped, symbol=config.symbol)
     model = make_model(config.model, config)
-    run = protocol.forecast(config.model, model)
+    protocol = _Protocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
+    calibration = protocol.calibration(model)
+    calibration.check(protocol.label.task)
+    raw = protocol.forecast(config.model, model, store=config.store)
+    run = protocol.calibrated(raw, model)
+    n_traded = 4 + _is_not_linear(model)
+    progress("trading", 0, n_traded)
     results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
-    baselines = _baselines(protocol, model, run)
-    quality = forecast_quality(run.forecasts, protocol.label, pd.DatetimeIndex(bars.index))
+    progress("trading", 1, n_traded)
+    baselines = _baselines(protocol, model, run, n_traded)
+    quality = forecast_quality(run.forecasts, protocol.label, protocol.index)
     quality_notes = quality.pop("notes")
     return Study(
         title=f"{config.model} on {Path(config.bars).name}",
@@ -153,63 +198,112 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
         versions=versions(),
         seed=config.seed,
         seconds=time.perf_counter() - started,
-        notes=(*run.notes, *quality_notes, *_cost_notes(results, config.cash)),
+        notes=(*run.notes, *quality_notes, *cost_notes(results, config.cash)),
+        explanation=run.explanation,
+        raw=None if run is raw else raw.forecasts,
+        reliability=calibration.reliability(raw, run, protocol.label, protocol.index),
     )
 
 
-def make_policy(config: StudyConfig) -> Policy:
+def make_policy(config: StudyConfig | StoredConfig) -> Policy:
     """Build the policy of the config; refuse thresholds that make no sense."""
     return Policy(config.entry, config.exit, config.min_hold, config.band, config.side, config.min_confidence)
 
 
-def check_trading(config: StudyConfig) -> None:
+def check_trading(config: StudyConfig | StoredConfig) -> None:
     """Refuse a policy, a sizer or sizer parameters that the trading at the end would refuse."""
     make_policy(config)
     forecast = pd.DataFrame({"signal": [1.0], "confidence": [1.0]}, index=pd.date_range("2024", periods=1, tz="UTC"))
     sizes_of(forecast, pd.Series([1.0], forecast.index), config.sizer, config.sizer_params or {})
 
 
-def _repairs(text: str) -> tuple[str, ...]:
+def repairs_of(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def make_label(bars: pd.DataFrame, config: StudyConfig) -> Label:
-    """Build the config's label; only the parameters the label knows are passed."""
+    """Build the config's label; a setting that the label does not know is refused, unless it is the default."""
     function = LABELS[config.label]
-    wanted = {"horizon": config.horizon, "threshold": config.threshold, "entry": config.label_entry}
-    return function(bars, **_known(function, wanted))
+    given = {name: getattr(config, flag) for name, flag in LABEL_FLAGS.items()}
+    known = _known(function, given)
+    for name, flag in LABEL_FLAGS.items():
+        if name not in known and given[name] != StudyConfig.__dataclass_fields__[flag].default:
+            raise BarwiseError(f"`{flag}` is {given[name]!r}, and the label {config.label!r} has none: leave it out.")
+    return function(bars, **{name: value for name, value in known.items() if value is not None})
 
 
 def make_model(name: str, config: StudyConfig) -> Any:
-    """Build a model by name, of the config's preset and parameters; `lookback` and `seed` are the config's flags."""
-    given = config.set or {}
-    flags = {"seed": config.seed} | ({} if config.lookback is None else {"lookback": config.lookback})
-    for flag in ("lookback", "seed"):
+    """Build a model by name, of the config's preset, flags and parameters; a flag that it does not know is refused."""
+    given = dict(config.set or {})
+    kind = models.by_path.face_of(name) if "." in name else MODELS[name]
+    if config.members is not None:
+        given["members"] = _members(name, kind, config, given)
+    if hasattr(kind, "member_models") and config.lookback is not None:
+        raise BarwiseError(
+            "`lookback` is each member's own in an ensemble: choose a preset of the member (`lstm:light`)."
+        )
+    flags = {flag: getattr(config, flag) for flag in MODEL_FLAGS if getattr(config, flag) is not None}
+    for flag in ("seed", *MODEL_FLAGS):
         if flag in given:
-            raise BarwiseError(f"`set` holds `{flag}`, which has a flag of its own: say `--{flag} {given[flag]}`.")
-    return models.make_model(name, config.preset, **_known(MODELS[name], flags), **given)
+            raise BarwiseError(
+                f"`set` holds `{flag}`, which has a flag of its own: say `--{flag.replace('_', '-')} {given[flag]}`."
+            )
+    known = _known(kind, flags | {"seed": config.seed})
+    for flag, value in flags.items():
+        if flag not in known:
+            raise BarwiseError(f"`{flag}` is {value!r}, and the model {name!r} has none: leave it out.")
+    return models.make_model(name, config.preset, **known, **given)
+
+
+def _members(name: str, kind: Any, config: StudyConfig, given: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names after `--members`; refuse them for a model that has no members, or said twice."""
+    if "members" not in inspect.signature(kind).parameters:
+        ensembles = [known for known in MODELS if "members" in inspect.signature(MODELS[known]).parameters]
+        raise BarwiseError(f"`members` is given and {name!r} is one model; ensembles are {', '.join(ensembles)}.")
+    if "members" in given:
+        raise BarwiseError("`set` holds `members`, which has a flag of its own: say `--members`.")
+    members = tuple(member.strip() for member in (config.members or "").split(",") if member.strip())
+    if not members:
+        raise BarwiseError(f"`members` is {config.members!r}; name at least one model: --members lstm,lightgbm.")
+    return members
 
 
 def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in inspect.signature(function).parameters}
 
 
-def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun) -> dict[str, BacktestResult]:
-    """Trade the rivals over the same bars with the same costs: held, flat, shuffled labels, linear."""
+def _rivals(protocol: _Protocol, model: Any, run: WalkForwardRun) -> Iterator[tuple[str, pd.Series]]:
+    """Weigh the rivals on the same bars by the same rule: held, flat, shuffled labels, and linear."""
     index = run.forecasts.index
-    engine: Engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
+    yield "buy_and_hold", pd.Series(1.0, index=index)
+    yield "flat", pd.Series(0.0, index=index)
     shuffled = protocol.forecast("shuffled labels", model, shuffle_labels=True)
-    linear = run if protocol.config.model == "linear" else protocol.forecast("linear", MODELS["linear"]())
-    weights = {
-        "buy_and_hold": pd.Series(1.0, index=index),
-        "flat": pd.Series(0.0, index=index),
-        "shuffled_label": protocol.weigh(shuffled),
-        "linear": protocol.weigh(linear),
-    }
-    return {name: protocol.trade(weight, engine)[0][engine] for name, weight in weights.items()}
+    yield "shuffled_label", protocol.weigh(protocol.calibrated(shuffled, model))
+    if _is_not_linear(model):
+        linear = MODELS["linear"]()
+        yield "linear", protocol.weigh(protocol.calibrated(protocol.forecast("linear", linear), linear))
 
 
-def _cost_notes(results: dict[str, BacktestResult], cash: float) -> list[str]:
+def _is_not_linear(model: Any) -> bool:
+    """Tell whether `model` differs from the linear rival; not by its seed, which is every fold's own."""
+    linear = MODELS["linear"]()
+    if type(model) is not type(linear):
+        return True
+    mine, its = (one.get_params(deep=False) | {"seed": 0} for one in (model, linear))
+    return bool(mine != its)
+
+
+def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun, n_traded: int) -> dict[str, BacktestResult]:
+    """Trade the rivals over the same bars with the same costs, in one engine."""
+    engine: Engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
+    found: dict[str, BacktestResult] = {}
+    for name, weights in _rivals(protocol, model, run):
+        found[name] = protocol.trade(weights, engine)[0][engine]
+        protocol.progress("trading", 1 + len(found), n_traded)
+    return found
+
+
+def cost_notes(results: dict[str, BacktestResult], cash: float) -> list[str]:
     """Say so where the costs, not the forecasts, decided the outcome; the engines agree, so the first speaks."""
     metrics = next(iter(results.values())).metrics
     paid = (metrics["commission_paid"] or 0.0) + (metrics["slippage_paid"] or 0.0)

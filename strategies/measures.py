@@ -1,7 +1,8 @@
 """The stated convention of the engines' numbers, and what is said where a number is not defined.
 
 Sharpe ratio: equity at the last bar of each UTC day that has a bar; simple returns between those, the
-first from the starting cash; mean / sample deviation x sqrt(days per year); no risk-free rate.
+first from the starting cash; mean / sample deviation x sqrt(days per year); no risk-free rate. Bars longer than a day
+have one return each, and the root is of the bars per year (52.1 weeks; `strategies.policy.bars_per_year`).
 Drawdown: fall of a bar's equity from the highest so far, the starting cash counted, as a positive fraction.
 """
 
@@ -12,12 +13,27 @@ import math
 import numpy as np
 import pandas as pd
 
+from mlcore.bars import bar_interval
 from strategies.orders import CLIP_TOLERANCE, MIN_ACCOUNT, Plan
+from strategies.policy import bars_per_year
 
 # Returns that differ by less than this share of their size are equal but for rounding.
 NO_DEVIATION = 1e-9
 # A daily return below this is the rounding of an account that stood still.
 NO_MOVE = 1e-12
+
+
+def returns_per_year(bars: pd.DataFrame | pd.DatetimeIndex, days_per_year: float) -> float:
+    """Return how many of the Sharpe ratio's returns a year has: `days_per_year`, or the bars longer than a day.
+
+    >>> returns_per_year(pd.date_range("2024", periods=9, freq="1h", tz="UTC"), 252.0)
+    252.0
+    >>> round(returns_per_year(pd.date_range("2024", periods=9, freq="7D", tz="UTC"), 252.0), 2)
+    52.14
+    """
+    longer = len(bars) > 1 and bar_interval(bars) > pd.Timedelta(days=1)
+    index = bars.index if isinstance(bars, pd.DataFrame) else bars
+    return bars_per_year(pd.DatetimeIndex(index), days_per_year) if longer else days_per_year
 
 
 def sharpe_or_note(engine_value: float | None, daily: np.ndarray, lowest: float) -> tuple[float | None, str]:

@@ -137,10 +137,10 @@ def smallest_units(close: Any, cash: float, target: Any) -> Any:
     return np.where(target == 0, 0.0, MIN_ORDER_SHARE * cash / close)
 
 
-def check_forecasts_before(forecasts: pd.DataFrame | None, bars: pd.DataFrame) -> None:
-    """Refuse forecasts that know their own bar, or that do not belong to `bars`; None is nothing to check."""
+def check_forecasts_before(forecasts: pd.DataFrame | None, bars: pd.DataFrame, in_sample: bool = False) -> None:
+    """Refuse forecasts that know their own bar (unless `in_sample` is asked for by name), or that are not of `bars`."""
     if forecasts is not None:
-        check_forecasts(forecasts, bars)
+        check_forecasts(forecasts, bars, in_sample)
 
 
 def clip_note(orders: pd.DataFrame) -> str:

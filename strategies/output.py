@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,31 @@ from strategies.report import write_report
 from strategies.study import Study
 
 
-def write_study(study: Study, out: str | Path, *, overwrite: bool = False) -> Path:
-    """Write every file of `study` into the folder `out`, or nothing at all; return the folder."""
+def write_study(
+    study: Study,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> Path:
+    """Write every file of `study` into the folder `out`, or nothing at all; return the folder.
+
+    `progress` is told of three steps: tables, backtrader's picture, report.
+    """
+    progress("drawing", 0, 3)
     with result_folder(out, overwrite=overwrite) as folder:
         study.forecasts.to_parquet(folder / "forecasts.parquet")
+        if study.raw is not None:
+            study.raw.to_parquet(folder / "forecasts_raw.parquet")
         equity_table(study).to_parquet(folder / "equity.parquet")
         order_table(study).to_parquet(folder / "orders.parquet", index=False)
         (folder / "result.json").write_text(json.dumps(result_json(study), indent=2, allow_nan=False) + "\n")
+        progress("drawing", 1, 3)
         if "backtrader" in study.results:
             plot_backtrader(study.bars, study.results["backtrader"], study.forecasts, folder / "backtrader.png")
+        progress("drawing", 2, 3)
         write_report(study, folder / "report.html")
+    progress("drawing", 3, 3)
     return Path(out)
 
 
@@ -52,6 +68,8 @@ def result_json(study: Study) -> dict[str, Any]:
             "engines": engines,
             "reconciliation": study.reconciliation,
             "forecast": study.forecast,
+            "in_sample": study.in_sample,
+            "reliability": study.reliability,
             "baselines": {name: result.metrics for name, result in study.baselines.items()},
             "folds": study.folds,
             "data": study.data,
@@ -60,8 +78,14 @@ def result_json(study: Study) -> dict[str, Any]:
             "config": study.config,
             "seconds": study.seconds,
             "notes": notes,
+            "explanation": {name: _columns(table) for name, table in study.explanation.items()},
         }
     )
+
+
+def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """A table as lists: its rows' names under ``row``, then a list a column."""
+    return {"row": table.index.tolist()} | {str(name): table[name].tolist() for name in table}
 
 
 def plain(value: Any) -> Any:

@@ -22,6 +22,7 @@ from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.plugins import SIZERS
 
 VOLATILITY_WINDOW = 60
+_DAY, _FOUR_WEEKS, _YEAR = pd.Timedelta(days=1), pd.Timedelta(days=28), pd.Timedelta(days=365)
 Sizer = Callable[..., pd.Series]
 
 _ENTER_LONG, _ENTER_SHORT, _KEEP_LONG, _KEEP_SHORT = 1, 2, 4, 8
@@ -76,12 +77,24 @@ class Policy:
 
 
 def bars_per_year(index: pd.DatetimeIndex | pd.DataFrame, days_per_year: float) -> float:
-    """Return `days_per_year` x the bars of one trading day, which is taken as 24 hours for bars below a day.
+    """Return how many bars a year has, by their usual interval.
+
+    Up to a day: `days_per_year` x the bars of one trading day, which is taken as 24 hours for bars below a day. Longer
+    bars come by the calendar, whatever days the market rests inside them: 365 days over the interval, and whole
+    numbers of bars longer than four weeks (calendar months, quarters).
 
     >>> bars_per_year(pd.date_range("2024", periods=9, freq="1h", tz="UTC"), 365.0)
     8760.0
+    >>> bars_per_year(pd.date_range("2024", periods=9, freq="7D", tz="UTC"), 252.0) == 365 / 7
+    True
+    >>> bars_per_year(pd.date_range("2024", periods=9, freq="MS", tz="UTC"), 252.0)
+    12.0
     """
-    return days_per_year * (pd.Timedelta(days=1) / bar_interval(index))
+    interval = bar_interval(index)
+    if interval <= _DAY:
+        return days_per_year * (_DAY / interval)
+    bars = _YEAR / interval
+    return bars if interval <= _FOUR_WEEKS else float(max(1, round(bars)))
 
 
 def annual_volatility(bars: pd.DataFrame, window: int = VOLATILITY_WINDOW, days_per_year: float = 365.0) -> pd.Series:

@@ -21,7 +21,8 @@ class Study:
     results
         Engine name -> `BacktestResult` of the model.
     baselines
-        ``buy_and_hold``, ``flat``, ``shuffled_label``, ``linear`` -> `BacktestResult` over the same bars.
+        ``buy_and_hold``, ``flat``, ``shuffled_label``, ``linear`` -> `BacktestResult` over the same bars; no ``linear``
+        where that is the model.
     reconciliation
         ``{"agrees", "max_relative_difference", "n_orders"}``, or None where one engine ran.
     forecast
@@ -32,6 +33,14 @@ class Study:
         ``{"rows", "gaps", "first", "last", "sha256"}``.
     notes
         Sentences the reader must see (undefined numbers, warnings about the bars, what was skipped).
+    raw
+        The forecasts as the model made them, where those above were calibrated; else None.
+    reliability
+        ``{"method", "before", "after"}`` (`strategies.calibrated`): what probabilities or intervals were worth.
+    in_sample
+        Models forecast bars that they were trained on, because it was asked for by name.
+    explanation
+        What the last fold's model says of itself (`mlcore.explain`): name -> table; empty where it says nothing.
     """
 
     title: str
@@ -48,3 +57,7 @@ class Study:
     seed: int
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
+    raw: pd.DataFrame | None = None
+    reliability: dict[str, Any] | None = None
+    in_sample: bool = False

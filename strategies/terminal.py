@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.box import HORIZONTALS
 from rich.console import Console
@@ -20,7 +21,7 @@ COLUMNS = (
     ("drawdown", "max_drawdown", "{:.1%}"),
     ("return", "total_return", "{:+.1%}"),
     ("orders", "n_orders", "{:,}"),
-    ("refused", "n_rejected", "{:,}"),
+    ("rejected", "n_rejected", "{:,}"),
     ("costs", "costs", "{:,.0f}"),
     ("turnover", "turnover", "{:,.0f}"),
 )
@@ -43,7 +44,8 @@ def progress_bars(console: Console) -> Iterator[Progress]:
 
 def print_study(study: Study, console: Console) -> None:
     """Print engines beside baselines, the reconciliation, forecast quality and every note."""
-    title = f"{study.title}: {len(study.folds)} folds, out of sample, after costs"
+    sample = "IN SAMPLE" if study.in_sample else "out of sample"
+    title = f"{study.title}: {len(study.folds)} fold{'s' * (len(study.folds) != 1)}, {sample}, after costs"
     table = Table(title=title, box=HORIZONTALS, padding=0)
     table.add_column("", no_wrap=True)
     for words, _, _ in COLUMNS:
@@ -56,11 +58,13 @@ def print_study(study: Study, console: Console) -> None:
     console.print(table)
     first, last = study.bars.index[0], study.bars.index[-1]
     console.print("Costs are commission and slippage, in cash; turnover is in multiples of equity.")
-    console.print(f"{len(study.bars):,} bars out of sample, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC.")
+    console.print(f"{len(study.bars):,} bars {sample}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC.")
     if study.reconciliation:
         gap = study.reconciliation["max_relative_difference"]
         console.print(f"The engines agree on every bar and {study.reconciliation['n_orders']} orders to {gap:.1e}.")
     console.print(f"Forecasts: {_quality(study)}. One configuration was tried.", markup=False)
+    if study.reliability:
+        console.print(_trust(study.reliability), markup=False)
     for note in study.notes:
         console.print(f"note: {note}", markup=False)
 
@@ -73,3 +77,15 @@ def _quality(study: Study) -> str:
     shown = {key: value for key, value in study.forecast.items() if isinstance(value, (int, float))}
     words = {key: f"{value:,}" if isinstance(value, int) else f"{value:.4g}" for key, value in shown.items()}
     return ", ".join(f"{key.replace('_', ' ')} {word}" for key, word in words.items())
+
+
+def _trust(found: dict[str, Any]) -> str:
+    """Say what probabilities or intervals were worth, before and after a calibration."""
+    tracks = [found[key] for key in ("before", "after") if found[key] is not None]
+    classes = tracks[0]["kind"] == "classes"
+    values = [track["brier_score" if classes else "coverage"] for track in tracks]
+    words = ["undefined" if value is None else f"{value:.4f}" if classes else f"{value:.1%}" for value in values]
+    told = "Brier score" if classes else f"Share of labels in the {tracks[0]['promised']:.0%} interval"
+    if len(words) == 1:
+        return f"{told}: {words[0]}, as forecast."
+    return f"{told}: {words[0]} as forecast, {words[1]} calibrated ({found['method']})."

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
 
 from mlcore.checks.laws import changed
+from mlcore.checks.models import shrink
 from mlcore.features import feature_table
 from mlcore.folds import WalkForward
 from mlcore.labels import direction, forward_return
@@ -31,9 +31,7 @@ SEEDS = range(20)
 
 
 def small(name: str) -> Any:
-    model = clone(MODELS[name]())
-    known = model.get_params()
-    return model.set_params(**{key: min(value, known[key]) for key, value in SMALL.items() if key in known})
+    return shrink(MODELS[name](), SMALL)
 
 
 def sharpes(model: Any, leak: int = 0) -> np.ndarray:

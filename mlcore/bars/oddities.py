@@ -49,8 +49,9 @@ def _missing(bars: pd.DataFrame) -> str:
         return ""
     longest = int(missing.argmax())
     return (
-        f"{missing.sum():,} bars are missing in {gaps.size:,} gaps (the longest {missing[longest]:,} bars, before "
-        f"{bars.index[longest]}); the interval is {bar_interval(bars)}. Nothing was filled in."
+        f"{_counted(missing.sum(), 'bar is', 'bars are')} missing in {_counted(gaps.size, 'gap', 'gaps')} (the longest "
+        f"{_counted(missing[longest], 'bar', 'bars')}, before {bars.index[longest]}); the interval is "
+        f"{_length(bar_interval(bars))}. Nothing was filled in."
     )
 
 
@@ -62,8 +63,8 @@ def _short_steps(bars: pd.DataFrame) -> str:
     if not short.size:
         return ""
     return (
-        f"{short.size:,} steps are shorter than the interval {bar_interval(bars)} (the first before "
-        f"{bars.index[short[0] + 1]}): are bars of two intervals mixed?"
+        f"{_counted(short.size, 'step is', 'steps are')} shorter than the interval {_length(bar_interval(bars))} "
+        f"(the first before {bars.index[short[0] + 1]}): are bars of two intervals mixed?"
     )
 
 
@@ -72,8 +73,8 @@ def _zero_volume(bars: pd.DataFrame) -> str:
     if not idle.size:
         return ""
     return (
-        f"{idle.size:,} of {len(bars):,} bars have zero volume (the first {bars.index[idle[0]]}): "
-        "no order would have filled there."
+        f"{idle.size:,} of {len(bars):,} bars {'has' if idle.size == 1 else 'have'} zero volume (the first "
+        f"{bars.index[idle[0]]}): no order would have filled there."
     )
 
 
@@ -82,6 +83,24 @@ def _spikes(bars: pd.DataFrame) -> str:
     if not flagged.size:
         return ""
     return (
-        f"{flagged.size:,} spikes revert in one bar (the first {bars.index[flagged[0]]}): real prints or bad ticks; "
-        "a fill near them is not to be trusted."
+        f"{_counted(flagged.size, 'spike reverts', 'spikes revert')} in one bar (the first {bars.index[flagged[0]]}): "
+        f"{'a real print or a bad tick' if flagged.size == 1 else 'real prints or bad ticks'}; no fill near by is "
+        "to be trusted."
     )
+
+
+def _counted(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"
+
+
+def _length(interval: pd.Timedelta) -> str:
+    """Return an interval as people say it: ``1 hour``, ``15 minutes``, ``7 days``.
+
+    >>> [_length(pd.Timedelta(text)) for text in ("1h", "15min", "7D", "90s")]
+    ['1 hour', '15 minutes', '7 days', '90 seconds']
+    """
+    seconds = interval.total_seconds()
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds % size == 0 and seconds >= size:
+            return _counted(int(seconds // size), unit, f"{unit}s")
+    return f"{seconds:g} seconds"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.checks.laws import changed, first_difference, require, same
+from mlcore.models.inputs import label_shape
 from mlcore.tasks import Label
 
 LabelFunction = Callable[[pd.DataFrame], Label]
@@ -24,17 +25,19 @@ def label_is_pure(label: LabelFunction, bars: pd.DataFrame) -> None:
 
 
 def label_has_the_shape_of_its_task(label: LabelFunction, bars: pd.DataFrame) -> None:
-    """A label has one value, return and end a bar, and its values are what its task says."""
+    """A label has one value a bar and horizon, one return and end a bar, and its values are what its task says."""
     made, n = label(bars), len(bars)
-    require(made.values.shape == made.returns.shape == made.ends.shape == (n,), label, "it is not one value a bar.")
+    require(made.values.shape == label_shape(n, made.task), label, "it is not one value a bar and horizon.")
+    require(made.returns.shape == made.ends.shape == (n,), label, "it is not one return and one end a bar.")
+    require(made.task.n_outputs % made.task.n_horizons == 0, label, "its horizons have not as many outputs each.")
     require(np.issubdtype(made.ends.dtype, np.integer), label, "`ends` are no rows.")
     if made.task.kind == "classes":
-        require(len(made.task.scores) == made.task.n_outputs, label, "its task has not one score a class.")
+        require(len(made.task.scores) == made.task.lead.n_outputs, label, "its task has not one score a class.")
         require(np.abs(made.task.scores).max() <= 1.0, label, "its task has a score outside [-1, 1].")
         codes = np.unique(made.values[np.isfinite(made.values)])
-        require(np.isin(codes, np.arange(made.task.n_outputs)).all(), label, f"its codes are {codes.tolist()}.")
+        require(np.isin(codes, np.arange(made.task.lead.n_outputs)).all(), label, f"its codes are {codes.tolist()}.")
     if made.task.kind == "quantiles":
-        require(len(made.task.quantiles) == made.task.n_outputs, label, "its task has not one level a quantile.")
+        require(len(made.task.quantiles) == made.task.lead.n_outputs, label, "its task has not one level a quantile.")
 
 
 def label_declares_its_span(label: LabelFunction, bars: pd.DataFrame) -> None:

@@ -28,14 +28,14 @@ def name_of(plugin: Any) -> str:
     return getattr(plugin, "__name__", None) or type(plugin).__name__
 
 
-def sample_bars(n: int = 300, *, seed: int = 0) -> pd.DataFrame:
-    """Return `n` hourly bars of a random walk, sound by `check_bars`."""
+def sample_bars(n: int = 300, *, seed: int = 0, interval: str = "1h") -> pd.DataFrame:
+    """Return `n` bars of a random walk, hourly by default, sound by `check_bars`."""
     rng = np.random.default_rng(seed)
     close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, n)))
     opened = np.concatenate([[100.0], close[:-1]]) * np.exp(rng.normal(0.0, 0.002, n))
     high = np.maximum(opened, close) * np.exp(np.abs(rng.normal(0.0, 0.005, n)))
     low = np.minimum(opened, close) * np.exp(-np.abs(rng.normal(0.0, 0.005, n)))
-    stamps = pd.date_range("2024-01-01", periods=n, freq="h", tz="UTC", name="timestamp").as_unit("ns")
+    stamps = pd.date_range("2024-01-01", periods=n, freq=interval, tz="UTC", name="timestamp").as_unit("ns")
     columns = {"open": opened, "high": high, "low": low, "close": close, "volume": rng.lognormal(3.0, 0.5, n)}
     return pd.DataFrame(columns, index=stamps)
 

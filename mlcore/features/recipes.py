@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
 
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.plugins import FEATURES, UnknownPluginError
+
+
+class Bars(Protocol):
+    """What a feature reads: a DataFrame of bars, or its newest bars as plain arrays (`mlcore.live`)."""
+
+    index: Any  # DatetimeIndex
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Return ``(N,)`` float64 values, as something `np.asarray` takes without a copy."""
+
 
 Feature = Callable[..., Any]
 Recipe = str | tuple[str, Mapping[str, Any]]
@@ -20,6 +34,8 @@ def feature(function: Feature | None = None, *, recursive: bool = False) -> Any:
 
     The function is pure, gives one row per bar, and at row `t` uses bars up to `t`; NaN stands only in its
     warm-up. Every parameter has a default. A DataFrame's columns become ``<recipe>_<column>``.
+    It may as well return plain arrays, ``(N,)`` or a dict of them: they are laid on the index of the bars here, and
+    made without pandas where one bar comes in at a time (``feature.__wrapped__``, `mlcore.live`).
 
     Parameters
     ----------
@@ -28,8 +44,15 @@ def feature(function: Feature | None = None, *, recursive: bool = False) -> Any:
     """
 
     def enter(function: Feature) -> Feature:
-        function.recursive = recursive  # type: ignore[attr-defined]
-        return FEATURES.add(function)
+        @functools.wraps(function)
+        def face(bars: pd.DataFrame, *args: Any, **params: Any) -> pd.Series | pd.DataFrame:
+            made = function(bars, *args, **params)
+            if isinstance(made, dict):
+                return pd.DataFrame(made, index=bars.index)
+            return pd.Series(made, index=bars.index) if isinstance(made, np.ndarray) else made
+
+        face.recursive = recursive  # type: ignore[attr-defined]
+        return FEATURES.add(face)
 
     return enter if function is None else enter(function)
 

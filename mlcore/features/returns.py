@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import talib
 
-from mlcore.features.recipes import feature
+from mlcore.features.recipes import Bars, feature
 
 
 @feature
-def close_pct_change(bars: pd.DataFrame) -> pd.Series:
+def close_pct_change(bars: Bars) -> np.ndarray:
     """Return close over the close before, less 1 (a simple return, as a fraction)."""
-    return pd.Series(talib.ROCP(bars["close"].to_numpy(), timeperiod=1), index=bars.index)
+    return talib.ROCP(np.asarray(bars["close"]), timeperiod=1)
 
 
 @feature
-def log_return(bars: pd.DataFrame) -> pd.Series:
+def log_return(bars: Bars) -> np.ndarray:
     """Return the log of close over the close before."""
-    return pd.Series(log_returns(bars["close"].to_numpy()), index=bars.index)
+    return log_returns(np.asarray(bars["close"]))
 
 
 @feature
-def high_low_range(bars: pd.DataFrame) -> pd.Series:
+def high_low_range(bars: Bars) -> np.ndarray:
     """Return (high - low) / close of the bar."""
-    close = bars["close"].to_numpy()
-    return pd.Series((bars["high"].to_numpy() - bars["low"].to_numpy()) / close, index=bars.index)
+    close = np.asarray(bars["close"])
+    return (np.asarray(bars["high"]) - np.asarray(bars["low"])) / close
 
 
 def log_returns(close: np.ndarray) -> np.ndarray:

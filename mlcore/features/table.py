@@ -80,12 +80,6 @@ def feature_table(bars: pd.DataFrame, features: Sequence[Recipe] = DEFAULT_FEATU
     return table
 
 
-def table_for(model: Any, bars: pd.DataFrame, features: Sequence[Recipe] = DEFAULT_FEATURES) -> pd.DataFrame:
-    """Return `feature_table` of `features` and of what `model` says it needs besides (``own_features``)."""
-    own = [recipe for recipe in getattr(model, "own_features", ()) if recipe not in features]
-    return feature_table(bars, (*features, *own))
-
-
 def _columns(bars: pd.DataFrame, name: str, params: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
     column = column_name(name, params)
     try:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import talib
 
-from mlcore.features.recipes import feature
+from mlcore.features.recipes import Bars, feature
 
 
 @feature
-def volume_ma_ratio(bars: pd.DataFrame, window: int = 20) -> pd.Series:
+def volume_ma_ratio(bars: Bars, window: int = 20) -> np.ndarray:
     """Return volume over its mean of the last `window` bars, this one included; 0 where none was traded."""
-    volume = bars["volume"].to_numpy()
-    return pd.Series(_ratio(volume, talib.SMA(volume, timeperiod=window)), index=bars.index)
+    volume = np.asarray(bars["volume"])
+    return _ratio(volume, talib.SMA(volume, timeperiod=window))
 
 
 @feature
-def obv_slope(bars: pd.DataFrame, window: int = 5) -> pd.Series:
+def obv_slope(bars: Bars, window: int = 5) -> np.ndarray:
     """Return the slope of on-balance volume over `window` bars, in mean volumes of these bars per bar.
 
     The slope is that of the least-squares line through the last `window` values of OBV (which adds the
@@ -25,14 +24,14 @@ def obv_slope(bars: pd.DataFrame, window: int = 5) -> pd.Series:
     volume of the same bars, so it lies near -1..1 for every coin. It is summed from the signed volumes:
     OBV itself grows without end and loses digits. 0 where nothing was traded.
     """
-    close, volume = bars["close"].to_numpy(), bars["volume"].to_numpy()
+    close, volume = np.asarray(bars["close"]), np.asarray(bars["volume"])
     signed = np.full(len(close), np.nan)
     signed[1:] = np.sign(close[1:] - close[:-1]) * volume[1:]
     slope = np.full(len(close), np.nan)
     slope[window - 1 :] = 0.0
     for lag, weight in enumerate(_slope_weights(window)):
         slope[window - 1 :] += weight * signed[window - 1 - lag : len(close) - lag]
-    return pd.Series(_ratio(slope, talib.SMA(volume, timeperiod=window)), index=bars.index)
+    return _ratio(slope, talib.SMA(volume, timeperiod=window))
 
 
 def _slope_weights(window: int) -> np.ndarray:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
+from mlcore.explain import bars_back
 from mlcore.models.attention import BandedAttention
 from mlcore.models.inputs import check_windows
 from mlcore.models.torch import PREDICT_WINDOWS, TorchModel
@@ -92,3 +94,9 @@ class AttentionLSTM(TorchModel):
                 shares_BAL = network.weights(torch.from_numpy(x_BTF).transpose(0, 1))[0]  # type: ignore[operator]
                 parts.append(shares_BAL.double().numpy())
         return np.concatenate(parts)
+
+    def explain(self, windows: Windows) -> dict[str, pd.DataFrame]:
+        """Return ``attention``: the mean share of each bar back (rows), one column a head."""
+        shares_AL = self.attention(windows).mean(axis=0)
+        columns = [f"head {head + 1}" for head in range(self.heads)]
+        return {"attention": pd.DataFrame(shares_AL.T, bars_back(self.lookback), columns)}

@@ -13,26 +13,37 @@ from mlcore.windows import Windows
 
 Validation = tuple[Windows, np.ndarray]
 PART = 4_000_000  # values of flat windows made at a time
+SYMBOL = "symbol"  # the feature that says whose row it is, where several symbols are trained on together
+UNKNOWN = -1  # its value for a symbol that was not trained on
 
 
 def check_fit(windows: Windows, y: np.ndarray, task: Task, *, lookback: int) -> np.ndarray:
-    """Return `y` as ``(N,)`` float64; refuse what no model can learn from.
+    """Return `y` as float64, ``(N,)`` or ``(N, H)`` for a task of several horizons; refuse what cannot be learned from.
 
     Refused: windows of another lookback than the model's, no rows, a length that does not fit, labels that
     are NaN, inf, no class code of `task`, or all of one class. Features are looked at by `check_finite`.
     """
     y = np.array(y, dtype=np.float64)
     check_windows(windows, lookback=lookback)
-    if y.shape != (len(windows),):
-        raise BarwiseError(f"`y` has shape {y.shape}; it must be ({len(windows)},): one label a window.")
+    wanted = label_shape(len(windows), task)
+    if y.shape != wanted:
+        raise BarwiseError(f"`y` has shape {y.shape}; it must be {wanted}: one label a window and horizon.")
     if not len(y):
         raise BarwiseError("`windows` is empty: a model cannot be fitted on no rows. Give it a longer training span.")
-    bad = np.flatnonzero(~np.isfinite(y))
+    bad = np.argwhere(~np.isfinite(y))
     if bad.size:
-        raise BarwiseError(f"`y` is {y[bad[0]]} at row {bad[0]}; labels must be finite. Drop the rows without a label.")
+        raise BarwiseError(
+            f"`y` is {y[tuple(bad[0])]} at row {bad[0][0]}; labels must be finite. Drop the rows without a label."
+        )
     if task.kind == "classes":
-        _check_classes(y, task)
+        for codes, part in zip(y.reshape(len(y), -1).T, task.parts(), strict=True):
+            _check_classes(codes, part)
     return y
+
+
+def label_shape(n_rows: int, task: Task) -> tuple[int, ...]:
+    """Return the shape that labels of `n_rows` rows have: ``(N,)``, or ``(N, H)`` for several horizons."""
+    return (n_rows,) if task.n_horizons == 1 else (n_rows, task.n_horizons)
 
 
 def _check_classes(y: np.ndarray, task: Task) -> None:
@@ -106,10 +117,21 @@ def checked_predict(model: Any, windows: Windows, task: Task) -> np.ndarray:
     """Return what `model` says of `windows`, ``(N, n_outputs)`` float64; refuse what is no forecast."""
     if not len(windows):
         return np.empty((0, task.n_outputs))
-    raw = np.asarray(model.predict(windows), dtype=np.float64)
+    return checked_raw(model.predict(windows), model, windows, task)
+
+
+def checked_raw(raw: np.ndarray, model: Any, windows: Windows, task: Task) -> np.ndarray:
+    """Return the raw outputs that `model` gave for `windows` as float64; refuse what is no forecast."""
+    raw = np.asarray(raw, dtype=np.float64)
     if raw.shape != (len(windows), task.n_outputs) or not np.isfinite(raw).all():
         raise BarwiseError(
             f"`model` {type(model).__name__} predicted {raw.shape}, {int((~np.isfinite(raw)).sum())} of it NaN "
             f"or inf; it must be finite and ({len(windows)}, {task.n_outputs})."
         )
     return raw
+
+
+def symbol_column(model: Any) -> int | None:
+    """Return which of the features that `model` was handed is the symbol's code; None where none is."""
+    names = list(getattr(model, "feature_names_in_", ()))
+    return names.index(SYMBOL) if SYMBOL in names else None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightgbm
 import numpy as np
-from sklearn.base import BaseEstimator
 
-from mlcore.models.inputs import Validation, check_fit, check_windows, flatten, predict_in_parts, spread_over_classes
-from mlcore.store.state import ModelState, StoreError, task_of, task_values
-from mlcore.tasks import Task
-from mlcore.windows import Windows
+from mlcore.losses import Loss
+from mlcore.models.inputs import symbol_column
+from mlcore.models.trees import BoostedTrees, Rows
+from mlcore.store.state import ModelState, StoreError
 
 
-class LightGBM(BaseEstimator):
+class LightGBM(BoostedTrees):
     """Boosted trees: classes, returns or quantiles (one booster a quantile, sorted so they cannot cross).
 
     Small steps, few leaves, many rows in each and half of the rows per tree, because most of a financial label is
@@ -25,18 +25,30 @@ class LightGBM(BaseEstimator):
 
     Parameters
     ----------
-    lookback : bars a window holds; more than one are laid side by side.
+    lookback : bars a window holds; summaries that it does not hold are left out.
+    lags, rolling, momentum : the summaries of each feature that the trees are given beside its newest value
+        (`mlcore.models.summaries`): values some bars before, mean and deviation of the newest bars, change over bars.
+        On planted markets and on hourly bars more of them cost time and found no more.
     n_estimators : rounds at most.
     min_child_share : share of the training rows that a leaf holds at least (never under 20 rows), so that one
         default means the same on 1,000 rows and on 100,000.
     learning_rate, num_leaves, feature_fraction, bagging_fraction, l2 : LightGBM's own.
     patience : rounds without a better validation loss before stopping.
     seed : of bagging and feature sampling.
+    loss, loss_params, class_weights : as in `mlcore.losses`; focal is not known here.
+
+    A feature `symbol` (several symbols trained on together, `mlcore.panel`) is split on as a category.
     """
+
+    known_losses = ("cross_entropy", "squared", "huber", "weighted_squared", "pinball")
+    reads_symbol = True
 
     def __init__(
         self,
-        lookback: int = 1,
+        lookback: int = 11,
+        lags: Sequence[int] = (1, 2),
+        rolling: Sequence[int] = (10,),
+        momentum: Sequence[int] = (10,),
         n_estimators: int = 400,
         learning_rate: float = 0.05,
         num_leaves: int = 4,
@@ -46,8 +58,14 @@ class LightGBM(BaseEstimator):
         l2: float = 1.0,
         patience: int = 30,
         seed: int = 0,
+        loss: str | None = None,
+        loss_params: dict[str, float] | None = None,
+        class_weights: str | tuple[float, ...] | None = None,
     ) -> None:
         self.lookback = lookback
+        self.lags = lags
+        self.rolling = rolling
+        self.momentum = momentum
         self.n_estimators = n_estimators
         self.learning_rate = learning_rate
         self.num_leaves = num_leaves
@@ -57,50 +75,35 @@ class LightGBM(BaseEstimator):
         self.l2 = l2
         self.patience = patience
         self.seed = seed
+        self.loss = loss
+        self.loss_params = loss_params
+        self.class_weights = class_weights
 
-    def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> LightGBM:
-        y = check_fit(windows, y, task, lookback=self.lookback)
-        self.task_ = task
-        self.n_features_in_ = windows.shape[2]
-        targets, held_out = self._targets(y, validation)
-        x = flatten(windows)
-        self.boosters_ = [self._boost(x, targets, held_out, objective) for objective in self._objectives()]
-        self.best_epoch_ = tuple(booster.current_iteration() for booster in self.boosters_)
-        return self
-
-    def _targets(self, y: np.ndarray, validation: Validation | None) -> tuple[np.ndarray, Validation | None]:
-        """Labels as LightGBM wants them: codes without holes, or returns in units of their own deviation."""
-        if self.task_.kind == "classes":
-            self.classes_ = np.unique(y).astype(np.int64)
-            if validation is not None:  # a class that was never trained on has no probability to be judged by
-                known = np.isin(validation[1], self.classes_)
-                validation = validation[0].take(known), np.searchsorted(self.classes_, validation[1][known])
-            return np.searchsorted(self.classes_, y), validation
-        self.center_, self.unit_ = float(np.mean(y)), float(np.std(y)) or 1.0
-        if validation is not None:
-            validation = validation[0], (validation[1] - self.center_) / self.unit_
-        return (y - self.center_) / self.unit_, validation
-
-    def _objectives(self) -> list[dict[str, Any]]:
+    def _objectives(self, loss: Loss) -> list[dict[str, Any]]:
         if self.task_.kind == "quantiles":
             return [{"objective": "quantile", "alpha": q} for q in self.task_.quantiles]
+        if loss.name == "huber":
+            return [{"objective": "huber", "alpha": loss.numbers["delta"]}]
         if self.task_.kind == "regression":
             return [{"objective": "regression"}]
         if len(self.classes_) == 2:
             return [{"objective": "binary"}]
         return [{"objective": "multiclass", "num_class": len(self.classes_)}]
 
-    def _boost(
-        self, x: np.ndarray, targets: np.ndarray, held_out: Validation | None, objective: dict[str, Any]
-    ) -> lightgbm.Booster:
-        options = self._options(len(targets)) | objective
-        train = lightgbm.Dataset(x, targets, params=options)
-        if held_out is None or not len(held_out[0]):
-            return lightgbm.train(options, train, self.n_estimators)
-        judge = lightgbm.Dataset(flatten(held_out[0]), held_out[1], reference=train)
-        stop = lightgbm.early_stopping(self.patience, verbose=False)
-        # What `train` returns ends with the best round: later ones are not kept.
-        return lightgbm.train(options, train, self.n_estimators, valid_sets=[judge], callbacks=[stop])
+    def _boost(self, train: Rows, held_out: Rows | None, objective: dict[str, Any]) -> tuple[lightgbm.Booster, int]:
+        options = self._options(len(train[1])) | objective
+        symbol = symbol_column(self)  # its newest value is the column of the same number
+        categories = [] if symbol is None else [symbol]
+        x, y, weight = train
+        rows = lightgbm.Dataset(x, y, weight=weight, params=options, categorical_feature=categories)
+        if held_out is None:
+            booster = lightgbm.train(options, rows, self.n_estimators)
+        else:
+            judge = lightgbm.Dataset(held_out[0], held_out[1], weight=held_out[2], reference=rows)
+            stop = lightgbm.early_stopping(self.patience, verbose=False)
+            # What `train` returns ends with the best round: later ones are not kept.
+            booster = lightgbm.train(options, rows, self.n_estimators, valid_sets=[judge], callbacks=[stop])
+        return booster, booster.current_iteration()
 
     def _options(self, n_rows: int) -> dict[str, Any]:
         return {
@@ -118,46 +121,29 @@ class LightGBM(BaseEstimator):
             "verbosity": -1,
         }
 
-    def get_state(self) -> ModelState:
-        """The boosters as LightGBM writes them, and the labels' scale (`mlcore.store`)."""
-        values: dict[str, Any] = {"n_features": self.n_features_in_, "best_epoch": self.best_epoch_}
-        if self.task_.kind == "classes":
-            values["classes"] = self.classes_.tolist()
-        else:
-            values |= {"center": self.center_, "unit": self.unit_}
-        texts = {f"booster-{i}": booster.model_to_string() for i, booster in enumerate(self.boosters_)}
-        return ModelState(texts=texts, values=values | {"task": task_values(self.task_)})
+    def _raw(self, booster: lightgbm.Booster, x: np.ndarray) -> np.ndarray:
+        return np.asarray(booster.predict(x, num_threads=1))
 
-    def set_state(self, state: ModelState) -> LightGBM:
-        """Become the model that `state` was taken of; parameters are set already."""
-        values = state.values
-        self.task_, self.n_features_in_ = task_of(values["task"]), values["n_features"]
-        self.best_epoch_ = values["best_epoch"]
-        if self.task_.kind == "classes":
-            self.classes_ = np.asarray(values["classes"], dtype=np.int64)
-        else:
-            self.center_, self.unit_ = values["center"], values["unit"]
-        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(len(self._objectives()))]
+    def _contributions(self, booster: lightgbm.Booster, x: np.ndarray) -> np.ndarray:
+        flat = np.asarray(booster.predict(x, pred_contrib=True, num_threads=1))
+        return flat.reshape(len(x), -1, x.shape[1] + 1)
+
+    def _gains(self, booster: lightgbm.Booster, n_columns: int) -> np.ndarray:
+        return np.asarray(booster.feature_importance("gain"), dtype=np.float64)
+
+    def _get_state(self) -> ModelState:
+        """The boosters as LightGBM writes them, and the labels' scale (`mlcore.store`)."""
+        texts = {f"booster-{i}": booster.model_to_string() for i, booster in enumerate(self.boosters_)}
+        return ModelState(texts=texts, values=self._learnt())
+
+    def _set_state(self, state: ModelState) -> None:
+        self._set_learnt(state)
+        n = len(self._objectives(self.check_task(self.task_)))
+        texts = [_whole(state.texts[f"booster-{i}"]) for i in range(n)]
         try:
             self.boosters_ = [lightgbm.Booster(model_str=text) for text in texts]
         except (lightgbm.basic.LightGBMError, ValueError) as error:
             raise StoreError(f"`booster` is no LightGBM model: {error}") from None
-        return self
-
-    def predict(self, windows: Windows) -> np.ndarray:
-        """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
-        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        if not len(windows):
-            return np.empty((0, self.task_.n_outputs))
-        return predict_in_parts(self._predict, windows, np.float32)
-
-    def _predict(self, x: np.ndarray) -> np.ndarray:
-        raw = [np.asarray(booster.predict(x, num_threads=1), dtype=np.float64) for booster in self.boosters_]
-        if self.task_.kind != "classes":
-            columns = np.stack(raw, axis=1) * self.unit_ + self.center_
-            return np.sort(columns, axis=1) if self.task_.kind == "quantiles" else columns
-        probabilities = np.stack([1.0 - raw[0], raw[0]], axis=1) if raw[0].ndim == 1 else raw[0]
-        return spread_over_classes(probabilities, self.classes_, self.task_.n_outputs)
 
 
 def _whole(text: str) -> str:

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.models.by_path import model_by_path
 from mlcore.plugins import MODELS
 
 ALIASES = {"hidden": "width"}  # the studies' word for it
@@ -14,6 +15,7 @@ ALIASES = {"hidden": "width"}  # the studies' word for it
 def make_model(name: str, preset: str | None = None, **set_: Any) -> Any:
     """Return a new, unfitted model; `set_` wins over `preset`, `preset` over the model's own defaults.
 
+    A `name` with a dot is an import path (`mlcore.models.by_path`): a scikit-learn estimator or a `torch.nn.Module`.
     Presets stand in the class attribute ``presets``: name -> parameters. Raises BarwiseError, with the nearest known
     word, for a model, preset or parameter that is not there, and for a value of another kind than the default's.
 
@@ -21,6 +23,10 @@ def make_model(name: str, preset: str | None = None, **set_: Any) -> Any:
     >>> model.lookback, model.width
     (20, 48)
     """
+    if "." in name:
+        if preset is not None:
+            raise BarwiseError(f"`preset` is {preset!r}; a model by import path has none: set single parameters.")
+        return model_by_path(name, **set_)
     kind = MODELS[name]
     values = _preset(name, kind, preset)
     given = {}

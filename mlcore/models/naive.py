@@ -6,15 +6,16 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from mlcore.errors import BarwiseError, did_you_mean
-from mlcore.models.inputs import Validation, check_finite, check_fit, check_windows
-from mlcore.store.state import ModelState, task_of, task_values
+from mlcore.models.horizons import PerHorizon
+from mlcore.models.inputs import Validation, check_finite
+from mlcore.store.state import ModelState
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
 RULES = ("prior", "last_return", "reversal", "momentum")
 
 
-class Naive(BaseEstimator):
+class Naive(PerHorizon, BaseEstimator):
     """A rule instead of a model.
 
     ==============  =====================================================================================
@@ -49,28 +50,19 @@ class Naive(BaseEstimator):
         self.lookback = lookback
         self.seed = seed
 
-    def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Naive:
-        y = check_fit(windows, y, task, lookback=self.lookback)
+    def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:
         check_finite(windows.last)
         self._check_rule()
-        self.task_ = task
-        self.n_features_in_ = windows.shape[2]
         self.column_ = None if self.rule == "prior" else self._find_column(windows.shape[2])
         self.prior_ = _prior(y, task)
         self.size_ = float(np.mean(np.abs(y)))
-        return self
 
-    def get_state(self) -> ModelState:
-        """What a fit has learnt, as numbers (`mlcore.store`)."""
-        learnt = {"prior": self.prior_.tolist(), "size": self.size_, "column": self.column_}
-        return ModelState(values=learnt | {"n_features": self.n_features_in_, "task": task_values(self.task_)})
+    def _get_state(self) -> ModelState:
+        return ModelState(values={"prior": self.prior_.tolist(), "size": self.size_, "column": self.column_})
 
-    def set_state(self, state: ModelState) -> Naive:
-        """Become the model that `state` was taken of; parameters are set already."""
+    def _set_state(self, state: ModelState) -> None:
         values = state.values
-        self.task_, self.n_features_in_ = task_of(values["task"]), values["n_features"]
         self.prior_, self.size_, self.column_ = np.asarray(values["prior"]), values["size"], values["column"]
-        return self
 
     def _check_rule(self) -> None:
         if self.rule not in RULES:
@@ -92,9 +84,7 @@ class Naive(BaseEstimator):
             f"The rule {self.rule!r} needs the feature with a bar's return: its name or number 0..{n_features - 1}."
         )
 
-    def predict(self, windows: Windows) -> np.ndarray:
-        """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
-        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
+    def _predict_one(self, windows: Windows) -> np.ndarray:
         check_finite(windows.last)
         side = self._side(windows)[:, None]
         if self.task_.kind == "quantiles":

@@ -11,9 +11,12 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from mlcore.dropout import thinned
 from mlcore.errors import BarwiseError
 from mlcore.heads import Head, head_of, head_values, make_head
-from mlcore.models.inputs import Validation, check_fit, check_windows
+from mlcore.losses import Loss, choose_loss
+from mlcore.models.inputs import Validation, check_fit, check_windows, label_shape
+from mlcore.models.symbols import SymbolEmbedding, embedding_of
 from mlcore.precision import choose_precision
 from mlcore.schedules import check_schedule
 from mlcore.store.state import ModelState, StoreError, task_of, task_values
@@ -64,9 +67,13 @@ class TorchModel(BaseEstimator, ABC):
     warm_rate : share of `learning_rate` for a fit that starts from another model's weights, and for an update.
     precision : of training: "full" (float32), "mixed" (float16 where that is safe, on CUDA only) or "double" (float64):
         rounding then no longer grows into other forecasts where ReLUs switch, at about twice the time on a CPU.
+    loss : one of `mlcore.losses.LOSSES` that fits the label; None: the label's own.
+    loss_params : its numbers, as ``{"gamma": 1.0}``; None: its defaults.
+    class_weights : None, "balanced" (from the training rows), or one number a class. Forecasts stay probabilities.
     seed : of weights, order of batches and dropout. The same seed gives the same bits.
     threads : torch threads inside fit and predict; None leaves them alone, and bits may then depend on the machine.
     device : "cpu", "cuda", or "auto" for cuda where there is one.
+    symbol_width : numbers that stand for a symbol, learnt, where several are trained on together (a column `symbol`).
 
     Attributes
     ----------
@@ -78,6 +85,8 @@ class TorchModel(BaseEstimator, ABC):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}  # name -> constructor arguments that differ from the defaults
     causal = True  # False for networks that look both ways inside the window: trained on windows only
+    reads_symbol = True  # a pooled table comes with a column `symbol` of codes (`mlcore.panel`)
+    embeds_symbol = True  # it is embedded before the network sees it; False: the network takes the codes itself
 
     lookback: int = 60
     dense: bool = True
@@ -91,17 +100,25 @@ class TorchModel(BaseEstimator, ABC):
     clip: float = 1.0
     warm_rate: float = 0.3
     precision: str = "full"
+    loss: str | None = None
+    loss_params: dict[str, float] | None = None
+    class_weights: str | tuple[float, ...] | None = None
     seed: int = 0
     threads: int | None = 1
     device: str = "auto"
+    symbol_width: int = 4
 
     @abstractmethod
     def build(self, n_features: int) -> nn.Module:
         """Return the network: ``(T, B, F)`` to ``(T' <= T, B, width)``, newest bars last, with a `width`."""
 
+    def _forecaster(self, n_features: int, head: Head, symbols: SymbolEmbedding | None) -> Forecaster:
+        """The network and its head; the symbol's code, one of the `n_features`, is embedded where there is one."""
+        return Forecaster(self.build(n_features if symbols is None else symbols.n_out(n_features)), head, symbols)
+
     def plan(self, **more: Any) -> Plan:
         """Return the loop's part of the arguments, checked; `more` are fields of `Plan` that have no argument."""
-        for name in ("lookback", "stretch", "batch", "epochs", "patience"):
+        for name in ("lookback", "stretch", "batch", "epochs", "patience", "symbol_width"):
             value = getattr(self, name)
             if int(value) != value or value < 1:
                 raise BarwiseError(f"`{name}` is {value!r}; it must be a whole number of at least 1.")
@@ -130,8 +147,12 @@ class TorchModel(BaseEstimator, ABC):
             **more,
         )
 
+    def check_task(self, task: Task) -> Loss:
+        """Return the loss that `task` is trained by; refuse one that does not fit it."""
+        return choose_loss(task, self.loss, self.loss_params, self.class_weights)
+
     def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:
-        """Fit on `windows` and labels `y` ``(N,)``; with `validation` stop early and keep the best epoch.
+        """Fit on `windows` and labels `y`, ``(N,)`` or ``(N, H)``; with `validation` stop early, keep the best epoch.
 
         Raises BarwiseError for NaN in a window or label, one class only, fewer than 32 rows, or a
         lookback that is not the model's.
@@ -144,7 +165,7 @@ class TorchModel(BaseEstimator, ABC):
 
     def begin(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None) -> Fit:
         """Return what a fit needs, checked; raises what `fit` raises."""
-        plan = self.plan()
+        plan, loss = self.plan(), self.check_task(task)
         y = check_fit(windows, y, task, lookback=self.lookback)
         check_finite(windows)
         if len(y) < FEWEST_ROWS:
@@ -152,14 +173,15 @@ class TorchModel(BaseEstimator, ABC):
                 f"`windows` hold {len(y)} rows; a network needs at least {FEWEST_ROWS}: train on more bars."
             )
         if validation is not None:
-            validation = self._checked(validation, windows.shape[2])
+            validation = self._checked(validation, windows.shape[2], task)
         if hasattr(self, "start_"):
             plan = replace(plan, learning_rate=plan.learning_rate * self.warm_rate)
-        return Fit(task, make_head(task, y), plan, windows, y, validation)
+        return Fit(task, make_head(task, y, loss), plan, windows, y, validation)
 
     def forecaster(self, fit: Fit) -> tuple[Forecaster, bool]:
         """Return the network to train, and whether it has another's weights; call it inside `seeded`."""
-        network = Forecaster(self.build(fit.windows.shape[2]), fit.head)
+        symbols = embedding_of(self, fit.windows) if self.embeds_symbol else None
+        network = self._forecaster(fit.windows.shape[2], fit.head, symbols)
         if not hasattr(self, "start_"):
             return network, False
         try:
@@ -216,20 +238,22 @@ class TorchModel(BaseEstimator, ABC):
         self.network_.cpu().eval()
         return self
 
-    def _checked(self, validation: Validation, n_features: int) -> Validation | None:
+    def _checked(self, validation: Validation, n_features: int, task: Task) -> Validation | None:
         windows, y = validation[0], np.asarray(validation[1], dtype=np.float64)
         check_windows(windows, lookback=self.lookback, n_features=n_features)
         check_finite(windows)
-        if y.shape != (len(windows),) or not np.isfinite(y).all():
-            raise BarwiseError(
-                f"`validation` has labels of shape {y.shape}; they must be ({len(windows)},) and finite."
-            )
+        wanted = label_shape(len(windows), task)
+        if y.shape != wanted or not np.isfinite(y).all():
+            raise BarwiseError(f"`validation` has labels of shape {y.shape}; they must be {wanted} and finite.")
         return (windows, y) if len(y) else None
 
     def get_state(self) -> ModelState:
         """The weights of `network_`, and the head's numbers (`mlcore.store`)."""
         arrays = {name: tensor.numpy() for name, tensor in self.network_.state_dict().items()}
         values = {"head": head_values(self.head_), "n_features": self.n_features_in_, "best_epoch": self.best_epoch_}
+        symbols = self.network_.inputs
+        if isinstance(symbols, SymbolEmbedding):
+            values["symbols"] = {"column": symbols.column, "n": symbols.n}
         return ModelState(arrays, values=values | {"task": task_values(self.task_)})
 
     def set_state(self, state: ModelState) -> Self:
@@ -238,7 +262,9 @@ class TorchModel(BaseEstimator, ABC):
         self.task_, self.head_ = task_of(values["task"]), head_of(values["head"])
         self.n_features_in_, self.best_epoch_, self.history_ = values["n_features"], values["best_epoch"], []
         with seeded(self.seed):  # the weights it begins with are thrown away; the caller's random state is not touched
-            network = Forecaster(self.build(self.n_features_in_), self.head_)
+            told = values.get("symbols")
+            symbols = None if told is None else SymbolEmbedding(told["column"], told["n"], self.symbol_width)
+            network = self._forecaster(self.n_features_in_, self.head_, symbols)
         try:
             network.load_state_dict({name: torch.from_numpy(array) for name, array in state.arrays.items()})
         except RuntimeError as error:
@@ -254,6 +280,23 @@ class TorchModel(BaseEstimator, ABC):
             return np.empty((0, self.task_.n_outputs))
         with threads(self.threads):
             return self.head_.forecast(predict_raw(self.network_, windows, choose_device(self.device)))
+
+    def predict_passes(self, windows: Windows, passes: int = 20) -> np.ndarray:
+        """Return ``(passes, N, n_outputs)``: what the network says thinned by dropout, other units in each pass.
+
+        The units of a pass follow from `seed` and the pass; a row's bits depend on its window only, as in `predict`.
+        Raises BarwiseError where the fitted network drops nothing.
+        """
+        said = []
+        for number in range(passes):
+            with thinned(self.network_, self.seed, number) as places:
+                if not places:
+                    raise BarwiseError(
+                        f"`dropout` is {getattr(self, 'dropout', None)}, and this {type(self).__name__} drops no unit "
+                        "(a stack of one layer has nothing between layers): take more layers, or another `confidence`."
+                    )
+                said.append(self.predict(windows))
+        return np.stack(said)
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:

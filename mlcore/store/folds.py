@@ -69,8 +69,28 @@ def model_name(model: Any) -> str:
             f"`model` {type(model).__name__} has no name in MODELS, so a stored one could not be found again: "
             "enter its class there (`MODELS.register`)."
         )
-    to_plain(model.get_params(deep=False), "params")
+    for member in model.member_models() if hasattr(model, "member_models") else ():
+        model_name(member)
+    params_to_plain(model)
     return name
+
+
+def params_to_plain(model: Any) -> dict[str, Any]:
+    """Return the constructor arguments of `model` as JSON can hold them; a model among them by its name and its own."""
+    return to_plain({key: _nested(value) for key, value in model.get_params(deep=False).items()}, "params")
+
+
+def _nested(value: Any) -> Any:
+    if hasattr(value, "get_params"):
+        return {"model": model_name(value), "params": {k: _nested(v) for k, v in value.get_params(deep=False).items()}}
+    return type(value)(map(_nested, value)) if isinstance(value, list | tuple) else value
+
+
+def _models_again(value: Any) -> Any:
+    """Return what `_nested` was given; a model's class is looked up in `MODELS` by its name, like the stored one's."""
+    if isinstance(value, dict) and set(value) == {"model", "params"}:
+        return MODELS[value["model"]](**{key: _models_again(each) for key, each in value["params"].items()})
+    return type(value)(map(_models_again, value)) if isinstance(value, list | tuple) else value
 
 
 def save_fold(folder: str | Path, fold: StoredFold, name: str | None = None) -> Path:
@@ -88,7 +108,7 @@ def save_fold(folder: str | Path, fold: StoredFold, name: str | None = None) -> 
         **fold.record,
         "format": FORMAT,
         "model": name,
-        "params": to_plain(fold.model.get_params(deep=False), "params"),
+        "params": params_to_plain(fold.model),
         "state": to_plain(dict(state.values), "state"),
         "task": to_plain(task_values(fold.task), "task"),
         "scaler": None if scaler is None else {"clip": float(scaler.clip)},
@@ -134,7 +154,8 @@ def _fold(manifest: Mapping[str, Any], files: dict[str, bytes]) -> StoredFold:
         scaler.mean_, scaler.scale_ = held["mean"], held["scale"]
         _check_scaler(scaler, len(manifest["features"]))
     scale = manifest["return_scale"]
-    model = MODELS[manifest["model"]](**from_plain(manifest["params"]))
+    params = from_plain(manifest["params"])
+    model = MODELS[manifest["model"]](**{key: _models_again(value) for key, value in params.items()})
     model.feature_names_in_ = tuple(manifest["features"])
     model.set_state(unpack(files, from_plain(manifest["state"])))
     task = task_of(from_plain(manifest["task"]))

@@ -12,11 +12,11 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlcore.bars import bars_sha256, missing_bars
+from mlcore.confidence import ask
 from mlcore.errors import BarwiseError, BarwiseWarning, LookAheadError, did_you_mean
 from mlcore.folds import Fold
 from mlcore.forecasts import ReturnScale, make_forecasts
 from mlcore.gaps import finite_windows, window_mask
-from mlcore.models.inputs import checked_predict
 from mlcore.store.files import read_json, write_json
 from mlcore.store.folds import FORMAT, StoredFold, load_fold, model_name, versions
 from mlcore.store.state import StoreError, from_plain, task_of, task_values, to_plain
@@ -121,6 +121,20 @@ def forecast_from_store(
     return _forecast_run(folder, bars, features, begin, in_sample)
 
 
+def stored_folds(folder: str | Path) -> list[StoredFold]:
+    """Return the folds that `forecast_from_store(folder, ...)` forecasts with, in the order of time.
+
+    Raises `StoreError` for a folder that is not whole, was changed, is not ours, or holds no fitted fold.
+    """
+    folder = Path(folder)
+    if not (folder / RUN).exists():
+        return [load_fold(folder)]
+    folds = [_fold_of(folder, entry) for entry in _read_run(folder)[1] if entry["folder"] is not None]
+    if not folds:
+        raise StoreError(f"`folder` {str(folder)!r} holds no fold that could be fitted.")
+    return folds
+
+
 def _forecast_run(
     folder: Path, bars: pd.DataFrame, features: pd.DataFrame, begin: pd.Timestamp, in_sample: bool
 ) -> pd.DataFrame:
@@ -185,14 +199,20 @@ def _forecast(
     length = lookback + int(fold.record["memory"])
     whole = window_mask(missing_bars(index), length, int(fold.record["max_gap"])) & finite_windows(table, lookback)
     raw = np.full((len(rows), fold.task.n_outputs), np.nan)
+    more: dict[str, Any] = {}
+    rule = fold.record.get("confidence")
     ready = rows[whole[rows]]
     if len(ready):
         first = int(ready[0]) - lookback + 1
         local = np.array(table[first : int(ready[-1]) + 1])
         local = local if fold.scaler is None else fold.scaler.transform(local)
         with threadpool_limits(1):  # as in the walk-forward: sums in one order
-            raw[whole[rows]] = checked_predict(fold.model, Windows(local, ready - first, lookback), fold.task)
-    return _frame(raw, fold.task, index[rows], int(fold.record["fold"]), through, fold.scale)
+            raw[whole[rows]], told = ask(fold.model, Windows(local, ready - first, lookback), fold.task, rule)
+        for name, values in told.items():
+            more[name] = np.full(len(rows), np.nan)
+            more[name][whole[rows]] = values
+    more["confidence"] = rule
+    return _frame(raw, fold.task, index[rows], int(fold.record["fold"]), through, fold.scale, **more)
 
 
 def _frame(
@@ -202,9 +222,10 @@ def _frame(
     number: int,
     through: pd.Timestamp,
     scale: ReturnScale | None = None,
+    **more: Any,
 ) -> pd.DataFrame:
     scale = scale or ReturnScale(0.0, 0.0)
-    return make_forecasts(raw, task, index=index, fold=number, trained_through=through, scale=scale)
+    return make_forecasts(raw, task, index=index, fold=number, trained_through=through, scale=scale, **more)
 
 
 def _check_columns(fold: StoredFold, features: pd.DataFrame) -> None:

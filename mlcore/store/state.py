@@ -42,7 +42,7 @@ class ModelState:
 
 def check_storable(model: Any) -> None:
     """Refuse a model that does not say what it is made of."""
-    if not (hasattr(model, "get_state") and hasattr(model, "set_state")):
+    if not all(callable(getattr(model, name, None)) for name in ("get_state", "set_state")):
         raise StoreError(
             f"`model` {type(model).__name__} cannot be stored: it has no `get_state` and `set_state` "
             "(mlcore.store.ModelState tells what they hold). A pickle would run code when it is read."
@@ -125,7 +125,9 @@ def task_values(task: Task) -> dict[str, Any]:
 
 def task_of(values: Mapping[str, Any]) -> Task:
     """Return the task that `task_values` told of."""
-    return Task(values["kind"], *(tuple(values[name]) for name in ("outputs", "scores", "quantiles")))
+    horizons = tuple(values.get("horizons", ()))  # a store made before there were several has none
+    outputs, scores, quantiles = (tuple(values[name]) for name in ("outputs", "scores", "quantiles"))
+    return Task(values["kind"], outputs, scores, quantiles, horizons)
 
 
 def in_and_out(state: ModelState) -> ModelState:

@@ -144,7 +144,10 @@ class DrawDown(bt.analyzers.DrawDown):
 
 
 def add_analyzers(cerebro: bt.Cerebro, days_per_year: float = 365.0) -> None:
-    """Add the analyzers of a run, named ``sharpe drawdown trades equity orders turnover``."""
+    """Add the analyzers of a run, named ``sharpe drawdown trades equity orders turnover``.
+
+    For bars longer than a day `days_per_year` are the bars of a year (`strategies.measures.returns_per_year`).
+    """
     cerebro.addanalyzer(DailySharpe, _name="sharpe", factor=days_per_year)
     cerebro.addanalyzer(DrawDown, _name="drawdown")
     cerebro.addanalyzer(bt.analyzers.TradeAnalyzer, _name="trades")

@@ -13,7 +13,7 @@ from strategies.bt.broker import set_broker
 from strategies.bt.feed import BarsFeed
 from strategies.bt.strategies import ForecastStrategy
 from strategies.costs import Costs
-from strategies.measures import open_note, return_or_note, sharpe_or_note
+from strategies.measures import open_note, return_or_note, returns_per_year, sharpe_or_note
 from strategies.orders import Plan, check_forecasts_before, clip_note, make_plan, orders_table
 from strategies.result import BacktestResult
 from strategies.trades import round_trips
@@ -30,12 +30,14 @@ def run_backtrader(
     days_per_year: float = 365.0,
     forecasts: pd.DataFrame | None = None,
     symbol: str = "asset",
+    in_sample: bool = False,
 ) -> BacktestResult:
     """Trade `weights` over `bars` in backtrader's own broker; see `backtest` for the rule of execution.
 
-    `forecasts` are checked (`LookAheadError`) and kept in the result; the weights alone decide the orders.
+    `forecasts` are checked (`LookAheadError`; `in_sample` lets those pass that know their own bar, by name) and kept in
+    the result; the weights alone decide the orders.
     """
-    check_forecasts_before(forecasts, bars)
+    check_forecasts_before(forecasts, bars, in_sample)
     plan = make_plan(bars, weights, costs, cash)
     cerebro = build_cerebro(plan.bars, plan.weights, costs=plan.costs, cash=plan.cash, days_per_year=days_per_year)
     strategy = cerebro.run()[0]
@@ -60,7 +62,7 @@ def build_cerebro(
     cerebro.adddata(BarsFeed(bars))
     set_broker(cerebro, costs=costs, cash=cash)
     cerebro.addstrategy(ForecastStrategy, weights=weights, forecasts=forecasts)
-    add_analyzers(cerebro, days_per_year)
+    add_analyzers(cerebro, returns_per_year(bars, days_per_year))
     return cerebro
 
 

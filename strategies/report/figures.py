@@ -58,7 +58,7 @@ def equity_figure(study: Study) -> go.Figure:
     curves = curves_of(study)
     falls = curves.apply(drawdown)
     rows = drawn_rows(curves.to_numpy(np.float64))
-    stamps = _milliseconds(pd.DatetimeIndex(curves.index[rows]))
+    stamps = milliseconds(pd.DatetimeIndex(curves.index[rows]))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.05)
     for name in curves:
         line, words = STYLES.get(str(name), PLAIN), words_of(str(name))
@@ -87,7 +87,7 @@ def _scale(curves: pd.DataFrame) -> dict[str, Any]:
 
 def fold_figure(folds: list[dict[str, Any]]) -> go.Figure:
     """Net return of every fold, in the order of time."""
-    starts = _milliseconds(pd.DatetimeIndex([pd.Timestamp(fold["test_start"]) for fold in folds]))
+    starts = milliseconds(pd.DatetimeIndex([pd.Timestamp(fold["test_start"]) for fold in folds]))
     net = np.array([np.nan if fold["net_return"] is None else 100 * fold["net_return"] for fold in folds])
     hover = [
         f"fold {fold['fold']}: {value:+.2f}%, {fold['orders']} orders" for fold, value in zip(folds, net, strict=True)
@@ -155,6 +155,6 @@ def words_of(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _milliseconds(index: pd.DatetimeIndex) -> np.ndarray:
+def milliseconds(index: pd.DatetimeIndex) -> np.ndarray:
     """Return stamps as floats, which plotly carries as bytes and draws as dates: a fifth of the size of text."""
     return index.as_unit("ms").asi8.astype(np.float64)

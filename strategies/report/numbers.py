@@ -10,6 +10,7 @@ import pandas as pd
 from mlcore.errors import BarwiseError
 from mlcore.labels import forward_return
 from mlcore.metrics import hit_rate, rank_ic
+from strategies.measures import returns_per_year
 from strategies.result import BacktestResult
 from strategies.study import Study
 
@@ -121,15 +122,29 @@ def confidence_buckets(study: Study, buckets: int = 10) -> pd.DataFrame | None:
     calls = pd.DataFrame({"confidence": sure, "hit": np.sign(signal) == np.sign(returns)})[called]
     groups = calls.groupby(pd.qcut(calls["confidence"], buckets, duplicates="drop"), observed=True)
     table = groups.agg(confidence=("confidence", "mean"), hit_rate=("hit", "mean"), calls=("hit", "size"))
-    n, p, z = table["calls"], table["hit_rate"], 1.959964
-    middle, half = (p + z**2 / (2 * n)) / (1 + z**2 / n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return table.assign(low=middle - half / (1 + z**2 / n), high=middle + half / (1 + z**2 / n)).reset_index(drop=True)
+    if len(table) < min(buckets, 2):
+        return None  # nearly all calls are equally sure: one dot says nothing
+    low, high = wilson(table["hit_rate"], table["calls"])
+    return table.assign(low=low, high=high).reset_index(drop=True)
+
+
+def wilson(share: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return the ends of Wilson's 95% interval of a share of `n` independent trials.
+
+    >>> [round(float(end.iloc[0]), 4) for end in wilson(pd.Series([0.5]), pd.Series([20]))]
+    [0.2993, 0.7007]
+    """
+    z = 1.959964
+    middle, half = (share + z**2 / (2 * n)) / (1 + z**2 / n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return middle - half / (1 + z**2 / n), middle + half / (1 + z**2 / n)
 
 
 def luck_of(study: Study) -> tuple[int, float]:
-    """Return days out of sample, and the annual Sharpe ratio within which 95 of 100 rules without skill end.
+    """Return days with a bar out of sample, and the annual Sharpe ratio within which 95 of 100 rules without skill end.
 
-    1.96 x sqrt(days per year / days): the standard error of a Sharpe ratio near 0 for independent daily returns.
+    1.96 x sqrt(returns per year / returns): the standard error of a Sharpe ratio near 0 for independent returns.
     """
-    days = int(pd.DatetimeIndex(first_result(study).equity.index).floor("D").nunique())
-    return days, 1.96 * float(np.sqrt(float(study.config.get("days_per_year", 365.0)) / days))
+    index = pd.DatetimeIndex(first_result(study).equity.index)
+    days = int(index.floor("D").nunique())
+    per_year = returns_per_year(index, float(study.config.get("days_per_year", 365.0)))
+    return days, 1.96 * float(np.sqrt(per_year / days))

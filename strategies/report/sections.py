@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 
 from strategies.report import figures, numbers
+from strategies.report.learning import explanation_body, training_body
 from strategies.report.page import Section, facts, figure, notes, said, table
+from strategies.report.reliability import reliability_body
 from strategies.result import METRICS, BacktestResult
 from strategies.study import Study
 
 UNDEFINED = "undefined"
+IN_SAMPLE = "IN-SAMPLE: models forecast bars that they were trained on. Nothing here says what they would have earned."
 MOST_ORDERS = 200
 METRIC_WORDS: dict[str, tuple[str, str]] = {
     "sharpe": ("Sharpe ratio, a year", "{:.2f}"),
@@ -30,17 +33,21 @@ METRIC_WORDS: dict[str, tuple[str, str]] = {
 
 def sections(study: Study) -> list[Section]:
     """Return every part of the report; the first is the page's head."""
-    return [
+    parts = [
         Section("top", study.title, _lead(study)),
         Section("result", "Result after costs", _result(study)),
         Section("equity", "Equity and drawdown", _equity(study)),
         Section("folds", "Fold by fold", _folds(study)),
         Section("costs", "What it cost", _costs(study)),
         Section("forecasts", "Forecast quality", _forecasts(study)),
+        Section("reliability", "Can its confidence be trusted", reliability_body(study)),
+        Section("explanation", "What the model looks at", explanation_body(study)),
+        Section("training", "How training went", training_body(study)),
         Section("orders", "Orders not filled whole", _orders(study)),
         Section("bars", "The bars", _bars(study)),
         Section("run", "How to make it again", _run(study)),
     ]
+    return [part for part in parts if part.body]
 
 
 def shown(value: Any, form: str = "{:,.4g}") -> str:
@@ -56,8 +63,10 @@ def stamp(value: Any, *, days_only: bool = False) -> str:
 def _lead(study: Study) -> str:
     first, last = study.bars.index[0], study.bars.index[-1]
     engines = " and ".join(study.results)
-    return said(
-        f"{len(study.bars):,} bars out of sample, {stamp(first)} to {stamp(last)} UTC, forecast in "
+    known = said(IN_SAMPLE, "bad") if study.in_sample else ""
+    sample = "in sample" if study.in_sample else "out of sample"
+    return known + said(
+        f"{len(study.bars):,} bars {sample}, {stamp(first)} to {stamp(last)} UTC, forecast in "
         f"{len(study.folds)} fold{'s' * (len(study.folds) != 1)} and traded in {engines}. Every decision is made at a "
         "bar's close and filled at the next open."
     )
@@ -69,9 +78,10 @@ def _result(study: Study) -> str:
     rows = [[METRIC_WORDS[key][0], *_metric_cells(columns.values(), key)] for key in METRICS]
     days, luck = numbers.luck_of(study)
     cost = (
-        f"This report tried 1 configuration and shows it whatever came out. Over {days} day{'s' * (days != 1)}, 95 of "
-        f"100 rules without any skill have a Sharpe ratio within ±{luck:.2f} before costs: a number inside that band "
-        "says little. Whoever tries more configurations and keeps the best must raise the bar with their number."
+        f"This report tried 1 configuration and shows it whatever came out. Over {days} day{'s' * (days != 1)} with a "
+        f"bar, 95 of 100 rules without any skill have a Sharpe ratio within ±{luck:.2f} before costs: a number inside "
+        "that band says little. Whoever tries more configurations and keeps the best must raise the bar with their "
+        "number."
     )
     noted: dict[str, list[str]] = {}
     for name, result in columns.items():
@@ -119,6 +129,7 @@ FOLD_COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "n_test": ("test bars", lambda value: shown(value, "{:,}")),
     "train_start": ("trained from", lambda value: stamp(value, days_only=True)),
     "trained_through": ("trained through", stamp),
+    "calibrated_through": ("calibrated through", lambda value: "not calibrated" if value is None else stamp(value)),
     "n_train": ("train rows", lambda value: shown(value, "{:,}")),
     "seconds": ("seconds", lambda value: shown(value, "{:,.1f}")),
 }
@@ -128,8 +139,9 @@ def _folds(study: Study) -> str:
     folds = numbers.fold_rows(study)
     if not folds:
         return said("There were no folds.")
-    head = ["fold", *[words for words, _ in FOLD_COLUMNS.values()]]
-    rows = [[str(fold["fold"]), *[show(fold.get(key)) for key, (_, show) in FOLD_COLUMNS.items()]] for fold in folds]
+    columns = {key: column for key, column in FOLD_COLUMNS.items() if any(key in fold for fold in folds)}
+    head = ["fold", *[words for words, _ in columns.values()]]
+    rows = [[str(fold["fold"]), *[show(fold.get(key)) for key, (_, show) in columns.items()]] for fold in folds]
     earned = sum((fold["net_return"] or 0) > 0 for fold in folds)
     idle = sum(fold["orders"] == 0 for fold in folds)
     words = f"{earned} of {len(folds)} fold{'s' * (len(folds) != 1)} earned after costs"
@@ -186,6 +198,9 @@ def _forecasts(study: Study) -> str:
         at_k = study.forecast.get(key)
         pairs = at_k.items() if isinstance(at_k, dict) else [("k", at_k)] if at_k is not None else []
         found += [(f"precision@{k}, {words}", shown(value, "{:.1%}")) for k, value in pairs]
+    for horizon, quality in (study.forecast.get("horizons") or {}).items():  # those that do not lead
+        pairs = [(QUALITY_WORDS[key], _quality(key, value)) for key, value in quality.items()]
+        found += [(f"{words}, {horizon} bars ahead", value) for words, value in pairs]
     silent = int(study.forecasts["signal"].isna().sum())
     quiet = f"{silent:,} of {len(study.forecasts):,} bars have no forecast (their past is not whole) and are held flat."
     body = facts(found) + (said(quiet) if silent else "")

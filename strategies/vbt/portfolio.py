@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import vectorbt as vbt
+from vectorbt.utils.config import merge_dicts
 
 from mlcore.bars import bar_interval
 from strategies.costs import Costs
@@ -21,7 +22,41 @@ from strategies.orders import (
     order_targets,
     smallest_units,
 )
-from strategies.policy import Policy, Sizer, forecast_rows, target_weights
+from strategies.policy import Policy, Sizer, bars_per_year, forecast_rows, target_weights
+
+P = TypeVar("P", bound=vbt.Portfolio)
+
+
+class YearlyPortfolio(vbt.Portfolio):
+    """A `vbt.Portfolio` that knows its market's year: `sharpe_ratio()`, `stats()` and their like annualise by it.
+
+    vectorbt's own ratios are of bar returns, x the root of the bars per year (`strategies.policy.bars_per_year`); the
+    ratio of a run (`run_vectorbt`) is of daily ones, so the two differ a little. `year_freq` given to a call wins.
+    """
+
+    year: pd.Timedelta | None = None
+
+    @property
+    def writeable_attrs(self) -> set[str]:
+        """What copies keep."""
+        return {*super().writeable_attrs, "year"}
+
+    def get_returns_acc(self, *args: Any, year_freq: Any = None, **options: Any) -> Any:
+        """Return vectorbt's accessor of returns, with this portfolio's year."""
+        return super().get_returns_acc(*args, year_freq=self.year if year_freq is None else year_freq, **options)
+
+    @property
+    def stats_defaults(self) -> dict[str, Any]:
+        """vectorbt's own, with this portfolio's year."""
+        return self._of_my_year(super().stats_defaults)
+
+    @property
+    def plots_defaults(self) -> dict[str, Any]:
+        """vectorbt's own, with this portfolio's year."""
+        return self._of_my_year(super().plots_defaults)
+
+    def _of_my_year(self, defaults: dict[str, Any]) -> dict[str, Any]:
+        return defaults if self.year is None else merge_dicts(defaults, {"settings": {"year_freq": self.year}})
 
 
 def portfolio_from_weights(
@@ -30,14 +65,16 @@ def portfolio_from_weights(
     *,
     costs: Costs | None = None,
     cash: float = 10_000.0,
+    days_per_year: float = 365.0,
     **options: Any,
-) -> vbt.Portfolio:
+) -> YearlyPortfolio:
     """Return a `vbt.Portfolio` that trades target weights decided at each bar's close at the next bar's open.
 
     **This function owns the one-bar shift**: give the weights as they were decided, unshifted. Shift them
     yourself and every order fills a bar late; `Portfolio.from_orders` without a shift fills at the close
     that decided. A frame of weights gives one column, with an account of its own, per column. Fills follow
-    the rule of `backtest`; `options` go to `Portfolio.from_orders` (`freq`, `log`, `engine`, ...).
+    the rule of `backtest`; `days_per_year` is what its ratios annualise by (`YearlyPortfolio`); `options` go to
+    `Portfolio.from_orders` (`freq`, `log`, `engine`, ...).
     """
     checked_prices(bars)
     checked_weights(weights, bars)
@@ -48,7 +85,10 @@ def portfolio_from_weights(
         targets = np.column_stack([order_targets(weights.iloc[:, column]) for column in range(weights.shape[1])])
     else:
         targets = order_targets(weights)
-    return simulate(bars, targets, costs or Costs(), checked_cash(cash), **options)
+    portfolio = simulate(bars, targets, costs or Costs(), checked_cash(cash), kind=YearlyPortfolio, **options)
+    if len(bars) > 1:
+        portfolio.year = bar_interval(bars) * bars_per_year(bars, days_per_year)
+    return portfolio
 
 
 def portfolio_from_forecasts(
@@ -62,7 +102,7 @@ def portfolio_from_forecasts(
     cash: float = 10_000.0,
     days_per_year: float = 365.0,
     **options: Any,
-) -> vbt.Portfolio:
+) -> YearlyPortfolio:
     """Return a `vbt.Portfolio` that trades the frame of `walk_forward` over its span of `bars`.
 
     Forecasts become weights by `policy.target_weights`, weights fills by `portfolio_from_weights`, which
@@ -79,7 +119,7 @@ def portfolio_from_forecasts(
         days_per_year=days_per_year,
     )
     span = bars.iloc[forecast_rows(forecasts, bars)]
-    return portfolio_from_weights(span, weights, costs=costs, cash=cash, **options)
+    return portfolio_from_weights(span, weights, costs=costs, cash=cash, days_per_year=days_per_year, **options)
 
 
 # The kernels take 1e-12 for zero, of units, of money and of a price. In units of the account that is a rule
@@ -119,8 +159,9 @@ def simulate(
     scale: Scale | None = None,
     columns: pd.Index | None = None,
     log: bool = False,
+    kind: type[P] = vbt.Portfolio,
     **options: Any,
-) -> vbt.Portfolio:
+) -> P:
     """Order `targets`, ``(N,)`` or ``(N, columns)`` of `order_targets`, each on the row after its own."""
     scale = scale or Scale()
     close = bars["close"] * scale.price
@@ -143,7 +184,7 @@ def simulate(
         "max_orders": max(int(orders.sum()), 1),
         "max_logs": max(int(orders.sum()), 1),
     }
-    return vbt.Portfolio.from_orders(close, **{**settings, **options})
+    return kind.from_orders(close, **{**settings, **options})
 
 
 def _smallest(decided: np.ndarray, cash: float, ordered: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from vectorbt._engine import is_rust_available
 from vectorbt.portfolio.enums import OrderSide, OrderStatus, OrderStatusInfo
 
 from strategies.costs import Costs
-from strategies.measures import open_note, return_or_note, sharpe_or_note
+from strategies.measures import open_note, return_or_note, returns_per_year, sharpe_or_note
 from strategies.orders import (
     BROKE,
     CLIP_TOLERANCE,
@@ -40,13 +40,15 @@ def run_vectorbt(
     days_per_year: float = 365.0,
     forecasts: pd.DataFrame | None = None,
     symbol: str = "asset",
+    in_sample: bool = False,
 ) -> BacktestResult:
     """Trade `weights` over `bars` in vectorbt; see `backtest` for the rule of execution.
 
-    `forecasts` are checked (`LookAheadError`) and kept in the result; the weights alone decide the orders.
+    `forecasts` are checked (`LookAheadError`; `in_sample` lets those pass that know their own bar, by name) and kept in
+    the result; the weights alone decide the orders.
     ``extras["kernel"]`` is ``"rust"``, or ``"numba"`` with a note where vectorbt had to fall back.
     """
-    check_forecasts_before(forecasts, bars)
+    check_forecasts_before(forecasts, bars, in_sample)
     plan = make_plan(bars, weights, costs, cash)
     scale = Scale.of(plan.bars, plan.cash)
     portfolio, kernel, fallback = _simulate(plan, scale)
@@ -111,8 +113,9 @@ def _metrics(
     plan: Plan, equity: pd.Series, orders: pd.DataFrame, days_per_year: float, kernel: str
 ) -> tuple[dict, tuple]:
     daily = equity.groupby(pd.DatetimeIndex(equity.index).floor("D")).last()
+    year = pd.Timedelta(days=returns_per_year(plan.bars, days_per_year))  # in returns: each counts as a day
     returns = vbt.returns.accessors.ReturnsSRAccessor.from_value(
-        daily, init_value=plan.cash, engine=kernel, freq="1D", year_freq=pd.Timedelta(days=days_per_year)
+        daily, init_value=plan.cash, engine=kernel, freq="1D", year_freq=year
     )
     own = returns.sharpe_ratio() if len(daily) > 1 else None
     ratio, note = sharpe_or_note(own, returns.obj.to_numpy(), float(equity.min()) / plan.cash)

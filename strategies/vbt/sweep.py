@@ -15,7 +15,7 @@ from vectorbt.portfolio.enums import OrderStatus, OrderStatusInfo
 
 from mlcore.errors import BarwiseError
 from strategies.costs import Costs
-from strategies.measures import sharpe_or_note
+from strategies.measures import returns_per_year, sharpe_or_note
 from strategies.orders import (
     CLIP_TOLERANCE,
     MIN_ACCOUNT,
@@ -85,7 +85,7 @@ def sweep(
     """Trade every combination of `grid` over the span of `forecasts`; return one row each.
 
     Columns: the grid's parameters, then `METRICS`, the same numbers `run_vectorbt` gives (NaN where it gives None),
-    and `days`, the UTC days with a bar.
+    `days`, the UTC days with a bar, and `years`, those days over the returns a year has (`strategies.measures`).
     The forecasts are not made again, and are refused where a model knew its own bar (`LookAheadError`).
     `bars` may begin before the forecasts, so that volatility is warm.
     """
@@ -102,7 +102,7 @@ def sweep(
     progress("sweep", len(cells), len(cells))
     tried = pd.DataFrame([{**vars(policy), "sizer": sizer, **vars(cost)} for (policy, sizer), cost in cells])
     table = pd.concat([tried[list(PARAMETERS)], pd.concat(found, ignore_index=True)], axis=1)
-    return table.assign(days=len(market.last_of_day))
+    return table.assign(days=len(market.last_of_day), years=len(market.last_of_day) / market.per_year)
 
 
 def parse_sizer(recipe: str) -> tuple[str, dict[str, float]]:
@@ -180,7 +180,7 @@ class _Market:
         checked_prices(bars)
         # vectorbt turns an index with a time zone into objects on every wrap: 0.5 s each for 130,000 bars.
         self.bars = bars[["open", "close"]].set_axis(pd.DatetimeIndex(bars.index).tz_localize(None))
-        self.cash, self.days_per_year = cash, days_per_year
+        self.cash, self.per_year = cash, returns_per_year(bars, days_per_year)
         self.scale = Scale.of(self.bars, cash)
         self.kernel = "rust" if is_rust_available() else "numba"
         days = pd.DatetimeIndex(self.bars.index).floor("D")
@@ -190,7 +190,7 @@ class _Market:
 
     def trade(self, targets: np.ndarray, costs: Sequence[Costs]) -> pd.DataFrame:
         """Return `METRICS` of ``(N, columns)`` targets, one row a column."""
-        portfolio = simulate(
+        portfolio: vbt.Portfolio = simulate(
             self.bars,
             targets,
             costs[0],
@@ -212,7 +212,7 @@ class _Market:
             init_value=self.cash,
             engine=self.kernel,
             freq="1D",
-            year_freq=pd.Timedelta(days=self.days_per_year),
+            year_freq=pd.Timedelta(days=self.per_year),
         )
         own = returns.sharpe_ratio().to_numpy() if len(daily) > 1 else np.full(equity.shape[1], np.nan)
         lowest, moves = equity.min(axis=0) / self.cash, returns.obj.to_numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +12,23 @@ import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from scipy.stats import norm
 
+from mlcore.stats import expected_maximum_sharpe
 from strategies.report.figures import styled
 from strategies.report.page import Section, figure, notes, page, said
 from strategies.vbt.sweep import PARAMETERS
 
 COSTS = ["commission", "slippage"]
 MOST_PANELS = 6
-EULER = 0.5772156649015329
 
 
-def expected_maximum_sharpe(n: int, variance: float) -> float:
-    """Return the best Sharpe ratio to expect of `n` independent trials without skill whose ratios vary by `variance`.
-
-    The False Strategy theorem (Bailey, Lopez de Prado 2014); 0 for one trial, where its formula has no value.
-
-    >>> expected_maximum_sharpe(100, 1.0)
-    2.5306
-    """
-    if n <= 1:
-        return 0.0
-    first, second = norm.ppf(1 - 1 / n), norm.ppf(1 - 1 / (n * math.e))
-    return math.sqrt(variance) * float((1 - EULER) * first + EULER * second)
-
-
-def best_rows(table: pd.DataFrame, days_per_year: float) -> list[dict[str, Any]]:
+def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the best row at each cost, with what luck alone would have shown; costs are no choice of the trader.
 
     ``tried`` counts the rules traded at that cost, ``defined`` those with a Sharpe ratio, ``spread`` is the sample
     deviation of theirs, ``best`` the row of the highest (None where no rule has one). ``best_by_luck`` is what
     `expected_maximum_sharpe` expects of as many rules without skill, free of cost and independent, whose ratios
-    vary by days per year / days as those of independent daily returns do (rules alike show less).
+    vary by 1 / years as those of independent returns do (rules alike show less).
     """
     found = []
     for (commission, slippage), tried in table.groupby(COSTS, sort=False):
@@ -57,7 +41,7 @@ def best_rows(table: pd.DataFrame, days_per_year: float) -> list[dict[str, Any]]
                 "defined": len(sharpe),
                 "spread": float(sharpe.std(ddof=1)) if len(sharpe) > 1 else None,
                 "best": None if sharpe.empty else tried.loc[[sharpe.idxmax()]].to_dict("records")[0],
-                "best_by_luck": expected_maximum_sharpe(len(tried), days_per_year / tried["days"].iloc[0]),
+                "best_by_luck": expected_maximum_sharpe(len(tried), 1.0 / tried["years"].iloc[0]),
             }
         )
     return found
@@ -79,7 +63,7 @@ def sentence(found: dict[str, Any]) -> str:
 def write_sweep(table: pd.DataFrame, config: dict[str, Any], folder: Path) -> None:
     """Write ``sweep.parquet``, ``sweep.json``, ``heatmap.html`` and ``heatmap.png`` into `folder`."""
     table.to_parquet(folder / "sweep.parquet", index=False)
-    best = best_rows(table, config["days_per_year"])
+    best = best_rows(table)
     found = {"tried": len(table), "best": best, "config": config}
     text = json.dumps(found, indent=2, default=lambda value: value.item())
     (folder / "sweep.json").write_text(text + "\n")

@@ -256,3 +256,48 @@ def test_a_row_that_every_curve_rules_out_is_left_as_it_was():
     made = calibrate(forecasts_of(raw, CLASSES), label_of(codes * 1.0, CLASSES), INDEX, method="isotonic").forecasts
     assert made.loc[INDEX[2_500], list(CLASSES.outputs)].tolist() == [0.30, 0.35, 0.35]
     assert np.isfinite(made["signal"]).all()
+
+
+def twice(first, second, task):
+    """Two horizons side by side: labels, and forecasts of raw outputs."""
+    values = np.column_stack([label_of(part, task).values for part in (first[1], second[1])])
+    label = Label(values, np.zeros(N), ENDS, SPAN, task.over((3, 5)))
+    return label, forecasts_of(np.hstack([first[0], second[0]]), task.over((3, 5)))
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_each_horizon_is_calibrated_as_it_would_be_alone(method):
+    markets = market(0), market(1, sureness=0.3)
+    found = calibrate(*reversed(twice(*markets, CLASSES)), INDEX, method=method).forecasts
+    for (raw, codes), names in zip(markets, np.split(np.array(CLASSES.over((3, 5)).outputs), 2), strict=True):
+        alone = calibrate(forecasts_of(raw, CLASSES), label_of(codes, CLASSES), INDEX, method=method).forecasts
+        np.testing.assert_array_equal(found[list(names)], alone[list(CLASSES.outputs)])
+        assert names[0] != "p_down" or found["signal"].equals(alone["signal"])
+
+
+def test_each_horizon_has_an_interval_of_its_own():
+    center, _, values = returns_market(0)
+    other, _, wide = returns_market(1)
+    label, forecasts = twice((center[:, None], values), (other[:, None], 3 * wide), NUMBER)
+    found = conformal_intervals(forecasts, label, INDEX, coverage=0.8).forecasts
+    alone = conformal_intervals(forecasts_of(center[:, None], NUMBER), label_of(values, NUMBER), INDEX).forecasts
+    for name in ("low", "high", "signal", "confidence"):
+        np.testing.assert_array_equal(found[name], alone[name])
+    later = found["fold"] > 0
+    covered = interval_coverage(
+        found["low_h5"][later].to_numpy(), found["high_h5"][later].to_numpy(), label.values[FIRST:, 1][later]
+    )
+    assert covered == pytest.approx(0.8, abs=0.04)
+    assert list(found)[-4:] == ["low", "high", "low_h5", "high_h5"]
+
+
+def test_the_scale_of_corrected_quantiles_is_that_of_past_medians():
+    center, _, values = returns_market(0)
+    half = np.abs(np.random.default_rng(2).normal(0, 0.01, N))
+    raw = np.column_stack([center - half, center, center + half])
+    found = conformal_intervals(forecasts_of(raw, QUANTILES), label_of(values, QUANTILES), INDEX).forecasts
+    start = FIRST + BLOCK  # the second fold, corrected by the first
+    past = np.arange(FIRST, start - SPAN)
+    rows = slice(start, start + BLOCK)
+    wanted = np.tanh(center[rows] / np.std(center[past]))
+    np.testing.assert_allclose(found["signal"].to_numpy()[BLOCK : 2 * BLOCK], wanted, rtol=1e-9)

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from mlcore.confidence import centre
 from mlcore.errors import BarwiseError, LookAheadError
 from mlcore.forecasts import ReturnScale, check_forecasts, check_trained_through, make_forecasts
 from mlcore.tasks import Task
@@ -148,3 +149,33 @@ def test_frames_that_are_no_forecasts_of_these_bars_are_refused():
         check_forecasts(good().iloc[::-1], BARS)
     with pytest.raises(BarwiseError, match="UTC stamps"):
         check_forecasts(good().reset_index(drop=True), BARS)
+
+
+SKEWED = Task("quantiles", ("q10", "q30", "q80"), quantiles=(0.1, 0.3, 0.8))
+
+
+def test_a_median_that_is_not_among_the_quantiles_lies_between_its_neighbours():
+    raw = norm.ppf([0.1, 0.3, 0.8])[None] * 0.02 + 0.005  # a normal law with a median of 0.005
+    np.testing.assert_allclose(centre(raw, SKEWED), 0.005, atol=1e-12)
+    np.testing.assert_array_equal(centre(np.array([[1.0, 2.0, 3.0]]), QUANTILES), [2.0])
+    wide = Task("quantiles", ("q10", "q90"), quantiles=(0.1, 0.9))
+    np.testing.assert_allclose(centre(np.array([[1.0, 4.0]]), wide), 2.5)
+    row = made(raw, SKEWED, scale=ReturnScale(0.01, 9.0)).iloc[0]
+    assert row["signal"] == pytest.approx(np.tanh(0.5))
+    assert row["confidence"] == pytest.approx(2 * norm.cdf(0.25) - 1)
+
+
+def test_of_several_horizons_the_first_one_speaks_and_a_missing_one_silences():
+    task = FIVE.over((5, 15))
+    lead, later = [0.1, 0.1, 0.2, 0.5, 0.1], [0.9, 0.1, 0.0, 0.0, 0.0]
+    frame, alone = made([lead + later, lead + [np.nan] * 5], task), made([lead], FIVE)
+    for name in ("signal", "confidence"):
+        assert frame[name].iloc[0] == alone[name].iloc[0]
+        assert np.isnan(frame[name].iloc[1])
+    assert list(frame)[2:12] == list(task.outputs)
+    assert frame["a_h15"].iloc[0] == 0.9
+
+
+def test_what_raw_outputs_lean_to_is_the_score_or_the_return():
+    np.testing.assert_allclose(centre(np.array([[0.5, 0.0, 0.0, 0.5, 0.0]]), FIVE), [-0.25])
+    np.testing.assert_allclose(centre(np.array([[0.02]]), NUMBER), [0.02])

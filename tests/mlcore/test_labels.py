@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcore.errors import BarwiseError
-from mlcore.labels import direction, five_class, forward_return
+from mlcore.labels import direction, down_move, five_class, forward_return, up_move
 from mlcore.plugins import LABELS
+from tests.conftest import random_bars
 
 OPEN = [100.0, 101.0, 104.0, 103.0, 100.0, 98.0, 105.0, 107.0]
 CLOSE = [101.0, 103.0, 105.0, 102.0, 99.0, 100.0, 106.0, 108.0]
@@ -46,6 +47,27 @@ def test_direction_has_three_classes_and_two_at_threshold_zero():
     np.testing.assert_array_equal(two.values[:5], [1, 0, 0, 1, 1])
     assert two.task.outputs == ("p_down", "p_up")
     assert two.task.scores == (-1, 1)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.002, 0.01]))
+@settings(max_examples=20)
+def test_a_move_is_up_down_or_none_as_direction_says(seed, threshold):
+    bars = random_bars(60, seed=seed)
+    three, up, down = (label(bars, 3, threshold) for label in (direction, up_move, down_move))
+    np.testing.assert_array_equal(up.values, np.where(np.isnan(three.values), np.nan, three.values == 2))
+    np.testing.assert_array_equal(down.values, np.where(np.isnan(three.values), np.nan, three.values == 0))
+    assert (up.span, down.span) == (three.span, three.span)
+    np.testing.assert_array_equal(down.returns, three.returns)
+
+
+def test_a_move_speaks_for_one_side_only():
+    assert up_move(hand_bars(), 2).task.scores == (0.0, 1.0)
+    assert down_move(hand_bars(), 2).task.scores == (0.0, -1.0)
+    assert down_move(hand_bars(), 2).task.outputs == ("p_not", "p_down")
+    assert up_move(hand_bars(), 2, 0.01).recipe == "up_move(horizon=2, edges=(0.01,), entry='next_open')"
+    for label in (up_move, down_move):
+        with pytest.raises(BarwiseError, match="above 0"):
+            label(hand_bars(), 2, 0.0)
 
 
 def test_five_classes():
@@ -131,3 +153,60 @@ def test_the_fewest_bars_that_hold_a_label_hold_one(name, entry, span):
     price = OPEN[1:4:2] if entry == "next_open" else CLOSE[0:3:2]
     only = LABELS[name](hand_bars(OPEN[: span + 1], CLOSE[: span + 1]), horizon=2, entry=entry).returns[0]
     assert only == pytest.approx(np.log(price[1] / price[0]))
+
+
+HORIZONS = st.lists(st.integers(1, 12), min_size=2, max_size=4, unique=True).map(tuple)
+
+
+@pytest.mark.parametrize("name", ["return", "direction", "five_class"])
+@pytest.mark.parametrize("entry", ["next_open", "close"])
+@settings(max_examples=20)
+@given(horizons=HORIZONS, seed=st.integers(0, 9))
+def test_several_horizons_are_the_single_ones_side_by_side_as_far_as_the_longest_is_known(name, entry, horizons, seed):
+    opened, close = np.exp(np.random.default_rng(seed).normal(0, 0.02, (2, 40)))
+    bars = hand_bars(opened, close)
+    label = LABELS[name](bars, horizon=horizons, entry=entry)
+    longest = LABELS[name](bars, horizon=max(horizons), entry=entry)
+    assert label.span == longest.span
+    np.testing.assert_array_equal(label.ends, longest.ends)
+    known = longest.ends < 40
+    for column, horizon in enumerate(horizons):
+        one = LABELS[name](bars, horizon=horizon, entry=entry)
+        np.testing.assert_array_equal(label.values[known, column], one.values[known])
+        np.testing.assert_array_equal(label.horizon_returns[known, column], one.returns[known])
+    np.testing.assert_array_equal(label.returns, label.horizon_returns[:, 0])
+    assert np.isnan(label.values[~known]).all()
+    assert label.task.horizons == horizons
+
+
+@pytest.mark.parametrize("name", ["return", "direction", "five_class"])
+def test_a_tuple_of_one_horizon_is_that_horizon(name):
+    bars = hand_bars()
+    one, other = (LABELS[name](bars, horizon=horizon) for horizon in (2, (2,)))
+    assert one.task == other.task
+    assert one.recipe == other.recipe
+    for part in ("values", "returns", "ends"):
+        np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+    assert other.horizon_returns is None
+
+
+@pytest.mark.parametrize("horizon", [(), (5, 5), (5, 0), (5, 2.5), "5", True, (True, 2)])
+def test_horizons_that_make_no_sense_are_refused(horizon):
+    with pytest.raises(BarwiseError, match="`horizon` is"):
+        direction(hand_bars(), horizon=horizon)
+
+
+def test_quantiles_are_asked_of_the_return():
+    label = forward_return(hand_bars(), 2, quantiles=(0.025, 0.5, 0.975))
+    assert label.task.kind == "quantiles"
+    assert label.task.outputs == ("q2.5", "q50", "q97.5")
+    assert label.task.quantiles == (0.025, 0.5, 0.975)
+    np.testing.assert_array_equal(label.values, forward_return(hand_bars(), 2).values)
+    assert "quantiles=(0.025, 0.5, 0.975)" in label.recipe
+    assert forward_return(hand_bars(), (2, 3), quantiles=[0.1, 0.9]).task.outputs == ("q10", "q90", "q10_h3", "q90_h3")
+
+
+@pytest.mark.parametrize("quantiles", [(), (0.5,), (0.9, 0.1), (0.0, 0.5), (0.5, 1.0), (0.6, 0.9), (0.1, 0.1, 0.9)])
+def test_quantiles_rise_and_hold_the_median(quantiles):
+    with pytest.raises(BarwiseError, match="`quantiles` is"):
+        forward_return(hand_bars(), quantiles=quantiles)

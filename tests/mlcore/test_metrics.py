@@ -129,3 +129,26 @@ def test_forecasts_of_other_bars_are_refused():
     label = Label(np.zeros(3), np.zeros(3), np.arange(3), 0, TASK)
     with pytest.raises(BarwiseError, match="is no bar"):
         metrics.forecast_quality(forecasts, label, index + pd.Timedelta("1min"))
+
+
+def test_quality_of_every_horizon_is_against_its_own_returns():
+    index = pd.date_range("2024-01-01", periods=4, freq="h", tz="UTC")
+    task = TASK.over((5, 15))
+    returns = np.array([[0.1, -0.1], [0.2, 0.3], [-0.1, 0.1], [0.3, -0.2]])
+    label = Label((returns > 0).astype(float), returns[:, 0], np.arange(4) + 1, 1, task, horizon_returns=returns)
+    p = np.array([[0.9, 0.2], [0.8, 0.6], [0.3, 0.7], [0.6, 0.9]])
+    raw = np.column_stack([1 - p[:, 0], p[:, 0], 1 - p[:, 1], p[:, 1]])
+    forecasts = make_forecasts(raw, task, index=index, fold=0, trained_through=index[0])
+    found = metrics.forecast_quality(forecasts, label, index)
+    lead = Label(label.values[:, 0], returns[:, 0], label.ends, 1, TASK)
+    alone = metrics.forecast_quality(forecasts, lead, index)
+    horizons = found.pop("horizons")
+    assert found == alone
+    assert list(horizons) == [15]
+    assert horizons[15] == {
+        "n": 4,
+        "hit_rate": 0.75,
+        "rank_ic": pytest.approx(spearmanr(p[:, 1], returns[:, 1]).statistic),
+        "log_loss": pytest.approx(-np.log([0.8, 0.6, 0.7, 0.1]).mean()),
+    }
+    assert "horizons" not in alone

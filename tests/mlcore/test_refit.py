@@ -128,13 +128,14 @@ def test_a_block_that_may_not_be_traded_at_all_is_silent():
 
 def test_each_fold_has_a_seed_of_its_own_and_the_model_itself_is_left_alone():
     model = Spy(lookback=LOOKBACK, seed=99)
-    run_fold(shared(model), fold())
+    run_fold(shared(model, interval=pd.Timedelta("1h")), fold())
     one = Spy.seen["model"]
     run_fold(shared(model, seed=5), fold())
     other = Spy.seen["model"]
     run_fold(shared(model), dataclasses.replace(fold(), number=3))
     assert len({one.seed, other.seed, Spy.seen["model"].seed, 99}) == 4
     assert one.feature_names_in_ == ("a", "b", "row")
+    assert one.bar_interval_ == pd.Timedelta("1h")
     assert model.seed == 99
     assert not hasattr(model, "estimators_")
 

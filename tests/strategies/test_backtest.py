@@ -235,6 +235,21 @@ def test_both_engines_own_numbers_follow_the_stated_convention(name, days_per_ye
         assert one.metrics[metric] == pytest.approx(other.metrics[metric], rel=1e-9)
 
 
+@pytest.mark.parametrize(("interval", "per_year"), [("7D", 365 / 7), ("2D", 365 / 2), ("MS", 12.0)])
+@pytest.mark.parametrize("days_per_year", [365.0, 252.0])
+def test_bars_longer_than_a_day_are_annualised_by_their_number_a_year(interval, per_year, days_per_year):
+    """The hand formula: mean / deviation of the bars' returns x the root of bars per year, the same in both engines."""
+    bars = random_bars(150, seed=6, interval="7D", volatility=0.03)
+    bars.index = pd.date_range("2010", periods=150, freq=interval, tz="UTC", name="timestamp").as_unit("ns")
+    weights = pd.Series(np.repeat(np.random.default_rng(1).uniform(-1, 1, 30), 5), bars.index)
+    one, other, _ = both(bars, weights, days_per_year=days_per_year, cash=5_000.0)
+    path = np.r_[5_000.0, one.equity.to_numpy()]
+    returns = np.diff(path) / path[:-1]
+    by_hand = returns.mean() / returns.std(ddof=1) * np.sqrt(per_year)
+    for result in (one, other):
+        assert result.metrics["sharpe"] == pytest.approx(by_hand, rel=1e-9)
+
+
 def test_a_test_shorter_than_two_days_has_no_sharpe_and_says_so():
     bars = random_bars(23)
     for result in both(bars, pd.Series(0.5, bars.index))[:2]:

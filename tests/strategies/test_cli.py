@@ -135,3 +135,77 @@ def test_a_model_is_made_by_preset_and_parameters():
     assert make_model("lstm", StudyConfig(bars="b", out="o", preset="light", lookback=33)).lookback == 33
     with pytest.raises(BarwiseError, match="`set` holds `lookback`.*`--lookback 30`"):
         make_model("lstm", StudyConfig(bars="b", out="o", set={"lookback": 30}))
+
+
+def study(*words: str) -> StudyConfig:
+    return parse_config(StudyConfig, ["--bars", "b", "--out", "o", *words], "")
+
+
+@pytest.mark.parametrize(
+    ("words", "horizon"),
+    [
+        (["--horizon", "7"], 7),
+        (["--horizon=7"], 7),
+        (["--horizon", "5,15,60"], (5, 15, 60)),
+        (["--horizon=5,15"], (5, 15)),
+        (["--horizon", "5", "15", "60", "--seed", "3"], (5, 15, 60)),
+        (["--horizon", "5,", "15"], (5, 15)),
+        (["--horizon", "[5, 15, 60]"], (5, 15, 60)),
+        (["--horizon", "5,15", "--horizon", "9"], 9),
+        ([], 5),
+    ],
+)
+def test_horizons_are_one_number_or_several(words, horizon):
+    assert study(*words).horizon == horizon
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--quantiles", "0.1,0.5,0.9"], "quantiles", (0.1, 0.5, 0.9)),
+        (["--quantiles", "0.5"], "quantiles", (0.5,)),
+        (["--quantiles", "null"], "quantiles", None),
+        (["--class-weights", "balanced"], "class_weights", "balanced"),
+        (["--class-weights", "2,1,2"], "class_weights", (2.0, 1.0, 2.0)),
+        (["--edges", "0.01", "0.02"], "edges", (0.01, 0.02)),
+        (["--loss", "focal", "--loss-params", "gamma=1"], "loss_params", {"gamma": 1}),
+    ],
+)
+def test_lists_are_words_parted_by_commas_or_spaces(words, name, value):
+    assert getattr(study(*words), name) == value
+
+
+def test_lists_can_be_in_a_config_file_and_come_back_from_one(tmp_path):
+    import json
+
+    path = tmp_path / "c.yaml"
+    path.write_text("bars: b\nout: o\nhorizon: [5, 15]\nquantiles: [0.1, 0.9]\nclass_weights: balanced\n")
+    config = parse_config(StudyConfig, ["--config", str(path)], "")
+    assert (config.horizon, config.quantiles, config.class_weights) == ((5, 15), (0.1, 0.9), "balanced")
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps(config.as_dict()))
+    assert parse_config(StudyConfig, ["--config", str(again)], "") == config
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--engine", "vectorbtt"], "`engine` is 'vectorbtt'; it must be one of .* Did you mean 'vectorbt'?"),
+        (["--side", "shrot"], "Did you mean 'short'?"),
+        (["--horizon", "five"], "`horizon` is five; it must be a whole number or whole numbers parted by commas."),
+        (["--horizon", "5,x"], r"`horizon` is \[5, 'x'\]"),
+        (["--horizon", "5.5"], "`horizon` is 5.5"),
+        (["--quantiles", "0.1,half"], "it must be numbers parted by commas."),
+        (["--horizon", "5,0"], r"`horizon` is \(5, 0\); it must be at least 1"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_what_can(words, said):
+    with pytest.raises(BarwiseError, match=said):
+        study(*words)
+
+
+def test_a_choice_in_a_config_file_is_checked_too(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("bars: b\nout: o\nengine: backtrade\n")
+    with pytest.raises(BarwiseError, match="Did you mean 'backtrader'"):
+        parse_config(StudyConfig, ["--config", str(path)], "")

@@ -165,6 +165,9 @@ def test_volatility_is_annual_and_known_at_the_close() -> None:
     daily = random_bars(200, interval="1D")
     by_hand = np.log(daily["close"]).diff().iloc[91:101].std(ddof=1) * np.sqrt(252)
     assert annual_volatility(daily, 10, 252.0).iloc[100] == pytest.approx(by_hand, rel=1e-12)
+    weekly = random_bars(200, interval="7D")
+    by_hand = np.log(weekly["close"]).diff().iloc[91:101].std(ddof=1) * np.sqrt(365 / 7)
+    assert annual_volatility(weekly, 10, 252.0).iloc[100] == pytest.approx(by_hand, rel=1e-12)
     assert annual_volatility(bars, 10).isna().sum() == 10
 
 

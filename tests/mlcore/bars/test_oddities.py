@@ -27,6 +27,7 @@ def test_ordinary_bars_say_nothing(bars):
 def test_missing_bars_are_counted(bars):
     (message,) = told(bars.drop(bars.index[[5, 6, 7, 100]]))
     assert "4 bars are missing in 2 gaps (the longest 3 bars, before 2024-01-01 08:00:00" in message
+    assert "the interval is 1 hour." in message
 
 
 def test_zero_volume_is_counted(bars):
@@ -51,7 +52,17 @@ def test_bars_of_two_intervals_are_told(bars):
     extra = bars.iloc[[10]].shift(freq="15min")
     mixed = pd.concat([bars.iloc[:11], extra, bars.iloc[11:]])
     (message,) = told(mixed)
-    assert "2 steps are shorter than the interval 0 days 01:00:00 (the first before 2024-01-01 10:15:00" in message
+    assert "2 steps are shorter than the interval 1 hour (the first before 2024-01-01 10:15:00" in message
+
+
+def test_one_of_a_kind_is_told_as_one(bars):
+    assert "1 bar is missing in 1 gap (the longest 1 bar, before" in told(bars.drop(bars.index[5]))[0]
+    idle, spiked = bars.copy(), bars.copy()
+    idle.iloc[10, 4] = 0
+    spiked.iloc[50, 1] *= 1.6
+    assert "1 of 600 bars has zero volume" in told(idle)[0]
+    assert "1 spike reverts in one bar (the first" in told(spiked)[0]
+    assert "a real print or a bad tick" in told(spiked)[0]
 
 
 def test_nothing_is_filled(bars):

@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mlcore.checks import BrokenLawError, forecasts_are_blind_to_later_bars, sample_bars
@@ -11,6 +10,7 @@ from mlcore.features import feature_table
 from mlcore.folds import WalkForward
 from mlcore.labels import direction, forward_return
 from mlcore.models.linear import Linear
+from mlcore.scaling import Scaler
 
 BARS = sample_bars(420)
 RETURN = functools.partial(forward_return, horizon=2)  # its scale comes from the newest rows, the ones to purge
@@ -61,21 +61,20 @@ def test_a_leaky_model_is_caught():
 
 
 def test_a_scaler_fitted_on_test_rows_is_caught(monkeypatch):
-    monkeypatch.setattr("mlcore.refit._local_table", scaled_over_the_block)
+    monkeypatch.setattr("mlcore.refit._scalers", scaled_over_the_block)
     with pytest.raises(BrokenLawError, match="change forecasts before them"):
         held()
 
 
-def scaled_over_the_block(shared, train, first, stop):
-    rows = pd.DataFrame(shared.table[first:stop])
-    return ((rows - rows.mean()) / rows.std()).to_numpy(np.float32), None
+def scaled_over_the_block(shared, fold, train):
+    return {0: Scaler().fit(shared.table[train[0] : fold.test[-1] + 1])}
 
 
 def test_a_purge_that_is_too_short_is_caught(monkeypatch):
     """Labels that had not ended are trained on: a change after the cut reaches the model that forecasts before it."""
 
-    def split_without_purge(self, index, ends, rows=None):
-        return unpurged(self, index, np.arange(len(index)), rows)
+    def split_without_purge(self, index, ends, rows=None, moments=None):
+        return unpurged(self, index, moments, rows, moments)
 
     unpurged = WalkForward.split
     monkeypatch.setattr(WalkForward, "split", split_without_purge)

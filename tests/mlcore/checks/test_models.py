@@ -1,6 +1,7 @@
 """Negative controls: models that break a law must be caught."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
 
@@ -139,6 +140,22 @@ class HopesForTheBest(Broken):
         return super().predict(windows) * 0.9 + 0.1 / 3  # a class never seen gets a chance
 
 
+class ExplainsWithNaN(Broken):
+    def explain(self, windows):
+        return {"importance": pd.DataFrame({"gain": [np.nan]}, ["a"])}
+
+
+class ExplainsAtRandom(Broken):
+    def explain(self, windows):
+        return {"importance": pd.DataFrame({"gain": np.random.default_rng().random(3)})}
+
+
+class LearnsWhileExplaining(Broken):
+    def explain(self, windows):
+        self.estimators_[0].coef_ = self.estimators_[0].coef_ * 2
+        return {"importance": pd.DataFrame({"gain": [1.0]})}
+
+
 CONTROLS = [
     (WritesItsParameters, NUMBER, laws.model_fit_returns_itself_and_keeps_its_parameters),
     (ScalesInPlace, NUMBER, laws.model_fit_returns_itself_and_keeps_its_parameters),
@@ -159,6 +176,9 @@ CONTROLS = [
     (GuessesOneClass, CLASSES, laws.model_refuses_one_class),
     (TakesAnyWindows, NUMBER, laws.model_refuses_foreign_windows),
     (HopesForTheBest, CLASSES, laws.model_gives_a_missing_class_no_chance),
+    (ExplainsWithNaN, NUMBER, laws.model_explains_itself_in_tables),
+    (ExplainsAtRandom, NUMBER, laws.model_explains_itself_in_tables),
+    (LearnsWhileExplaining, NUMBER, laws.model_explains_itself_in_tables),
 ]
 
 
@@ -201,3 +221,78 @@ def test_a_large_model_is_cut_down_for_the_checks():
     assert Case(Linear(lookback=3), NUMBER).model.lookback == 3
     cut = Case(LSTM(width=128, layers=2), NUMBER).model
     assert (cut.width, cut.layers, cut.lookback) == (32, 2, laws.LOOKBACK)
+
+
+class Slow(Broken):
+    """A model with all it can ask for; `seen` holds what it was told at each fit."""
+
+    own_features = ("log_return", "time_of_day")
+    clocks = ("5x", "1h")
+    seen: list = []  # noqa: RUF012 - clones share it
+
+    def fit(self, windows, y, *, task, validation=None):
+        self.seen.append((self.feature_names_in_, self.bar_interval_, windows.shape[2]))
+        return super().fit(windows, y, task=task, validation=validation)
+
+
+def test_a_model_gets_the_columns_it_asks_for_under_their_names():
+    case = Case(Slow(), NUMBER)
+    plain = ["log_return", "feature1", "feature2", "feature3"]
+    slow = [f"{clock}:{name}" for clock in ("5x", "1h") for name in plain]
+    assert list(case.columns) == [*plain, "time_of_day_sine", "time_of_day_cosine", *slow]
+    for check in laws.MODEL_CHECKS:
+        check(case)
+    assert set(Slow.seen) == {(case.columns, laws.INTERVAL, 14)}
+    np.testing.assert_array_equal(case.table[:, :4], Case(Linear(), NUMBER).table)
+
+
+@pytest.mark.parametrize(("first", "ratio"), [(6, 5), (10, 4)])
+def test_slow_columns_stand_still_until_a_longer_bar_is_whole(first, ratio):
+    table = Case(Slow(), NUMBER).table
+    changes = np.flatnonzero((np.diff(table[:, first : first + 4], axis=0) != 0).any(axis=1)) + 1
+    assert changes.tolist() == list(range(ratio - 1, laws.N, ratio))
+    row = 7 * ratio - 1  # the last bar of the seventh
+    np.testing.assert_allclose(
+        table[row, first : first + 4], table[row + 1 - ratio : row + 1, :4].mean(axis=0) * ratio**0.5, rtol=1e-4
+    )
+
+
+class SwapsTheHorizons(Broken):
+    def predict(self, windows):
+        raw = super().predict(windows)
+        return np.roll(raw, raw.shape[1] // self.task_.n_horizons, axis=1)
+
+
+class KnowsTheLeadOnly(Broken):
+    def predict(self, windows):
+        raw = super().predict(windows)
+        return np.tile(raw[:, : self.task_.lead.n_outputs], self.task_.n_horizons)
+
+
+class CrossesTheSecondHorizon(Broken):
+    def predict(self, windows):
+        raw = super().predict(windows)
+        return np.hstack([raw[:, :3], raw[:, :2:-1]])
+
+
+class TakesLabelsOfAnyShape(Broken):
+    def fit(self, windows, y, *, task, validation=None):
+        return super().fit(windows, y if task.n_horizons > 1 else np.asarray(y).reshape(len(y), -1)[:, 0], task=task)
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "check"),
+    [
+        (SwapsTheHorizons, "classes_twice", laws.model_finds_a_planted_signal),
+        (SwapsTheHorizons, "returns_twice", laws.model_finds_a_planted_signal),
+        (KnowsTheLeadOnly, "returns_twice", laws.model_finds_a_planted_signal),
+        (CrossesTheSecondHorizon, "quantiles_twice", laws.model_outputs_what_its_task_asks),
+        (OneColumn, "two_classes", laws.model_outputs_what_its_task_asks),
+        (TakesLabelsOfAnyShape, "five_classes", laws.model_refuses_labels_of_other_horizons),
+    ],
+    ids=lambda x: getattr(x, "__name__", x),
+)
+def test_a_model_that_does_not_speak_a_task_is_caught(kind, task, check):
+    check(Case(Linear(), laws.MORE_TASKS[task]))
+    with pytest.raises(BrokenLawError):
+        check(Case(kind(), laws.MORE_TASKS[task]))

@@ -79,3 +79,12 @@ def test_attention_refuses_what_predict_refuses():
     table[50] = np.nan
     with pytest.raises(BarwiseError, match="nan at table row 50"):
         model.attention(Windows(table, np.array([50]), 8))
+
+
+def test_it_explains_itself_by_the_mean_share_of_each_bar_back():
+    model, table = fitted()
+    windows = Windows(table, np.arange(50, 350), 8)
+    told = model.explain(windows)["attention"]
+    assert (told.index.tolist(), list(told)) == ([7, 6, 5, 4, 3, 2, 1, 0], ["head 1", "head 2"])
+    np.testing.assert_allclose(told["head 2"], model.attention(windows)[:, 1].mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(told.sum(), 1.0, atol=1e-6)

@@ -1,7 +1,10 @@
+import lightgbm
 import numpy as np
 import pytest
 
+from mlcore.errors import BarwiseError
 from mlcore.models.lightgbm import LightGBM
+from mlcore.models.linear import Linear
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
@@ -19,7 +22,7 @@ def market(seed=0):
 
 def fitted(task, y, table, **options):
     train, held_out = Windows(table, np.arange(K)), Windows(table, np.arange(K, N))
-    return LightGBM(**options).fit(train, y[:K], task=task, validation=(held_out, y[K:]))
+    return LightGBM(lookback=1, **options).fit(train, y[:K], task=task, validation=(held_out, y[K:]))
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-4])
@@ -49,7 +52,7 @@ def test_boosting_stops_early_and_keeps_the_best_round():
 
 def test_without_validation_all_rounds_are_made():
     table, y = market()
-    model = LightGBM(n_estimators=7).fit(Windows(table, np.arange(K)), y[:K], task=NUMBER)
+    model = LightGBM(lookback=1, n_estimators=7).fit(Windows(table, np.arange(K)), y[:K], task=NUMBER)
     assert model.best_epoch_ == (7,)
 
 
@@ -84,3 +87,94 @@ def test_another_seed_grows_other_trees():
     rows = Windows(table, np.arange(K, N))
     one, other = (fitted(NUMBER, y, table, seed=seed, n_estimators=9).predict(rows) for seed in (0, 1))
     assert not np.array_equal(one, other)
+
+
+RARE = 0.05  # share of the class that weights lift
+
+
+def rare_market():
+    """Two classes; the rare one's odds are told by one feature."""
+    rng = np.random.default_rng(3)
+    table = rng.standard_normal((N, 3)).astype(np.float32)
+    odds = np.exp(1.5 * table[:, 0] - 4.0)
+    true = odds / (1 + odds)
+    return table, (rng.random(N) < true).astype(np.float64), true
+
+
+@pytest.mark.parametrize("model", [LightGBM, Linear], ids=["lightgbm", "linear"])
+@pytest.mark.parametrize("weights", ["balanced", (1.0, 8.0)])
+def test_class_weights_are_learned_by_and_undone_in_the_forecast(model, weights):
+    table, y, true = rare_market()
+    two = Task("classes", ("p_down", "p_up"), scores=(-1.0, 1.0))
+    train, held_out = Windows(table, np.arange(K)), Windows(table, np.arange(K, N))
+    made = {
+        given: model(lookback=1, class_weights=given).fit(train, y[:K], task=two, validation=(held_out, y[K:]))
+        for given in (None, weights)
+    }
+    assert made[None].weights_ is None
+    p = {given: fitted.predict(held_out)[:, 1] for given, fitted in made.items()}
+    assert not np.array_equal(p[None], p[weights])  # it did learn otherwise
+    assert p[weights].mean() == pytest.approx(true[K:].mean(), abs=0.03)
+    bent = p[weights] * made[weights].weights_[1]
+    bent = bent / (bent + (1 - p[weights]) * made[weights].weights_[0])
+    assert bent.mean() > true[K:].mean() + 0.1  # the negative control: not undone, the rare class is far too likely
+    assert np.abs(p[weights] - true[K:]).mean() < 0.05
+
+
+@pytest.mark.parametrize("model", [LightGBM, Linear], ids=["lightgbm", "linear"])
+def test_large_moves_count_by_the_factor(model):
+    """A return that is +0.01 mostly and -0.1 rarely: its weighted mean is another one."""
+    rng = np.random.default_rng(0)
+    table, y = rng.standard_normal((N, 1)).astype(np.float32), np.where(rng.random(N) < 0.05, -0.1, 0.01)
+    windows = Windows(table, np.arange(N))
+    weight = np.where(np.abs(y) > 0.02, 7.0, 1.0)
+    options = {"loss": "weighted_squared", "loss_params": {"factor": 7}}
+    for given, wanted in (({}, y.mean()), (options, np.average(y, weights=weight))):
+        found = model(**given).fit(windows, y, task=NUMBER).predict(windows).mean()
+        assert found == pytest.approx(wanted, abs=4e-3)
+
+
+def test_hubers_loss_gives_way_to_the_median():
+    rng = np.random.default_rng(0)
+    table, y = rng.standard_normal((N, 1)).astype(np.float32), rng.exponential(0.01, N)
+    windows = Windows(table, np.arange(N))
+    squared, huber = (
+        LightGBM(lookback=1, loss=loss, loss_params=numbers).fit(windows, y, task=NUMBER).predict(windows).mean()
+        for loss, numbers in ((None, None), ("huber", {"delta": 0.05}))
+    )
+    assert np.median(y) < huber < squared - 0.001
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "task"), [(LightGBM, "focal", CLASSES), (Linear, "focal", CLASSES), (Linear, "huber", NUMBER)]
+)
+def test_a_loss_that_the_model_does_not_know_is_refused(model, loss, task):
+    with pytest.raises(BarwiseError, match=f"`loss` is '{loss}', which this model cannot be trained by. There "):
+        model(loss=loss).check_task(task)
+
+
+def test_training_and_validation_rows_weigh_alike(monkeypatch):
+    """Also where a class is missing, and LightGBM's codes are not the label's."""
+    table, z = market()
+    handed = []
+    made = lightgbm.Dataset
+    monkeypatch.setattr(lightgbm, "Dataset", lambda *args, **kw: handed.append(kw["weight"]) or made(*args, **kw))
+    y = np.where(z > 0, 2.0, 0.0)
+    model = fitted(CLASSES, y, table, class_weights=(1.0, 9.0, 3.0), n_estimators=3)
+    ratio = np.where(y == 2, 3.0, 1.0)
+    for weight, wanted in zip(handed, (ratio[:K], ratio[K:]), strict=True):
+        np.testing.assert_allclose(weight / weight.min(), wanted)
+    assert model.weights_[1] == 1.0  # a class that was never seen has nothing to undo
+    handed.clear()
+    fitted(NUMBER, 0.01 * z, table, loss="weighted_squared", n_estimators=3)
+    beyond = np.where(np.abs(0.01 * z) > 0.02, 5.0, 1.0)
+    for weight, wanted in zip(handed, (beyond[:K], beyond[K:]), strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+
+
+def test_where_every_move_is_large_the_weighted_loss_is_the_plain_one_also_in_its_penalty():
+    table, y = market()
+    windows = Windows(table, np.arange(N))
+    options = {"loss": "weighted_squared", "loss_params": {"threshold": 1e-9}}
+    one, other = (Linear(**given).fit(windows, y, task=NUMBER).predict(windows) for given in ({}, options))
+    np.testing.assert_allclose(one, other, rtol=1e-6)

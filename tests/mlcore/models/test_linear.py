@@ -70,3 +70,29 @@ def test_a_long_block_is_predicted_in_parts_to_the_same_numbers(monkeypatch):
     monkeypatch.setattr("mlcore.models.inputs.PART", 1200)
     np.testing.assert_allclose(model.predict(rows), whole, rtol=1e-12)
     assert model.predict(rows.take(slice(0, 0))).shape == (0, 1)
+
+
+@pytest.mark.parametrize("task", [CLASSES, NUMBER, QUANTILES], ids=lambda task: task.kind)
+def test_coefficients_tell_how_far_an_output_moves_with_a_feature(task):
+    """One more of a feature in a window moves the raw output by what its row says."""
+    table, z = market(900)
+    y = np.digitize(z, [-0.5, 0.5]).astype(float) if task is CLASSES else z
+    model = fitted(task, y[1:], table, lookback=2)
+    told = model.explain(Windows(table, np.arange(1, 9), 2))["coefficients"]
+    assert list(told) == list(task.outputs)
+    moved = table.copy()
+    moved[499, 1] += 0.001  # one bar back of row 500
+    before, after = (model.predict(Windows(rows, np.array([500]), 2))[0] for rows in (table, moved))
+    step = told.loc["feature 1, 1 back"] * 0.001
+    if task is CLASSES:  # log-odds: up to what all classes share
+        before, after, step = np.log(before), np.log(after), step - step.iloc[0]
+        before, after = before - before[0], after - after[0]
+    np.testing.assert_allclose(after - before, step, rtol=2e-3, atol=1e-9)
+
+
+def test_two_classes_have_one_column():
+    table, z = market(500)
+    two = Task("classes", ("p_down", "p_up"), scores=(-1.0, 1.0))
+    told = fitted(two, (z > 0).astype(float), table).explain(Windows(table, np.arange(3)))["coefficients"]
+    assert list(told) == ["p_up"]
+    assert told["p_up"].idxmax() == "feature 1" and told["p_up"].idxmin() == "feature 2"

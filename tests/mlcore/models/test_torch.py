@@ -368,3 +368,61 @@ def test_lstm_and_tcn_take_the_same_training_arguments():
         parameters = inspect.signature(kind).parameters
         assert shared <= set(parameters)
         assert {parameters[name].kind for name in shared} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        (CLASSES, {"loss": "focal"}),
+        (CLASSES, {"loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": "balanced"}),
+        (CLASSES, {"class_weights": (1.0, 2.0, 4.0)}),
+        (NUMBER, {"loss": "huber"}),
+        (NUMBER, {"loss": "weighted_squared", "loss_params": {"threshold": 0.01}}),
+    ],
+)
+def test_every_loss_learns_something_else_than_the_plain_one_and_keeps_its_signal(task, options):
+    table, move = market()
+    held = Windows(table, np.arange(500, N), L)
+    told = []
+    for given in ({}, options):
+        raw = fitted(small(GRU, epochs=12, **given), task).predict(held)
+        view = raw @ np.asarray(CLASSES.scores) if task is CLASSES else raw[:, 0]
+        told.append(view)
+        assert np.corrcoef(view, move[500:])[0, 1] > 0.5
+        if task is CLASSES:  # weights or not: probabilities are about as frequent as what comes
+            codes = np.digitize(move[500:], [-0.3, 0.3])
+            np.testing.assert_allclose(raw.mean(axis=0), np.bincount(codes) / len(codes), atol=0.1)
+    assert not np.array_equal(*told)
+
+
+def test_a_loss_that_does_not_fit_the_label_is_refused_before_the_rows_are_looked_at():
+    with pytest.raises(BarwiseError, match="`loss` is 'huber', which is not for a label of kind 'classes'"):
+        fitted(small(LSTM, loss="huber"))
+    with pytest.raises(BarwiseError, match="`class_weights` is 'balanced', and a label of kind 'regression'"):
+        fitted(small(LSTM, class_weights="balanced"), NUMBER)
+
+
+@EVERY
+def test_every_network_foretells_several_horizons_each_by_its_own_answer(kind):
+    table, move = market()
+    other = 0.02 * table[:, 0] + 0.003 * np.random.default_rng(1).standard_normal(N)
+    y = np.column_stack([0.01 * move, other])
+    options = {} if kind.causal else {"dense": False}
+    model = small(kind, epochs=12, width=16, **options)
+    rows, held = np.arange(L - 1, 400), np.arange(410, 500)
+    model.fit(
+        Windows(table, rows, L), y[rows], task=NUMBER.over((5, 15)), validation=(Windows(table, held, L), y[held])
+    )
+    raw = model.predict(Windows(table, np.arange(500, N), L))
+    found = np.corrcoef(np.column_stack([raw, y[500:]]).T)
+    assert found[0, 2] > 0.3
+    assert found[1, 3] > 0.7
+    assert abs(found[0, 3]) < 0.3
+    assert np.std(raw[:, 1]) / np.std(other) == pytest.approx(1.0, abs=0.35)  # in units of its own
+
+
+def test_validation_of_another_shape_is_refused():
+    table, move = market()
+    windows, y = Windows(table, np.arange(L - 1, 300), L), np.column_stack([move, move])[L - 1 : 300]
+    with pytest.raises(BarwiseError, match=r"`validation` has labels of shape \(292,\); they must be \(292, 2\)"):
+        small(LSTM).fit(windows, y, task=NUMBER.over((5, 15)), validation=(windows, y[:, 0]))

@@ -10,6 +10,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from mlcore.bars import bars_sha256
+from mlcore.checks.models import shrink
 from mlcore.errors import BarwiseError, BarwiseWarning, LookAheadError
 from mlcore.features import feature_table
 from mlcore.folds import WalkForward
@@ -57,9 +58,7 @@ def fold(copy):
 @pytest.mark.parametrize("label", LABELS.values(), ids=LABELS)
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_forecasts_again_from_the_store_bit_for_bit(name, label, tmp_path):
-    model = MODELS[name]()
-    few = {"lookback": min(model.lookback, 12), "epochs": 1, "n_estimators": 8}
-    model.set_params(**{key: value for key, value in few.items() if key in model.get_params()})
+    model = shrink(MODELS[name](), {"lookback": 12, "epochs": 1, "n_estimators": 8})
     run = walked(tmp_path / "store", model, label)
     again = forecast_from_store(tmp_path / "store", BARS, FEATURES)
     pd.testing.assert_frame_equal(again, run.forecasts, check_exact=True, check_freq=False)
@@ -70,8 +69,7 @@ def test_every_model_forecasts_again_from_the_store_bit_for_bit(name, label, tmp
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_wide_tables_and_long_blocks_too(name, label, tmp_path):
     """Sums of many terms over many rows, where the layout of the weights shows in the last bit."""
-    model = MODELS[name]()
-    model.set_params(**{key: 1 for key in ("epochs", "n_estimators") if key in model.get_params()})
+    model = shrink(MODELS[name](), {"epochs": 1, "n_estimators": 1})
     bars = random_bars(3_000, seed=8)
     features, label = feature_table(bars), type_of(label, bars)
     store, folds = tmp_path / "store", WalkForward(train=1_500, test=900)

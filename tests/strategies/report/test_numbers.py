@@ -104,3 +104,15 @@ def test_luck_is_wider_over_fewer_days() -> None:
     days, band = luck_of(fake_study(24 * 100))
     assert days == 100
     assert band == pytest.approx(1.96 * np.sqrt(365 / 100))
+
+
+def test_luck_counts_weeks_as_weeks():
+    weeks, band = luck_of(fake_study(200, interval="7D"))
+    assert weeks == 200
+    assert band == pytest.approx(1.96 * np.sqrt(365 / 7 / 200))
+
+
+def test_calls_that_are_nearly_all_equally_sure_have_no_buckets():
+    study = fake_study(400)
+    sure = study.forecasts["confidence"].where(study.forecasts.index < study.forecasts.index[5], 0.3)
+    assert confidence_buckets(replace(study, forecasts=study.forecasts.assign(confidence=sure))) is None

@@ -183,3 +183,12 @@ def test_cells_are_escaped() -> None:
 
 def test_every_part_has_words() -> None:
     assert all(part.body and part.heading for part in sections(fake_study(200)))
+
+
+def test_horizons_that_do_not_lead_are_told_beside_the_one_that_does(tmp_path: Path) -> None:
+    study = fake_study(200)
+    more = {15: {"n": 150, "hit_rate": 0.6123, "rank_ic": None, "log_loss": 1.04}}
+    _, reader = read(replace(study, forecast=study.forecast | {"horizons": more}), tmp_path)
+    assert "hit rate, 15 bars ahead" in reader.text
+    assert "61.23%" in reader.text
+    assert "15 bars ahead" not in read(study, tmp_path)[1].text

@@ -83,3 +83,26 @@ def test_inputs_are_checked_and_options_go_through():
         portfolio_from_weights(bars, weights, cash=-1.0)
     assert len(portfolio_from_weights(bars, weights, log=True).log_records) == 1
     assert portfolio_from_weights(bars.iloc[:1], weights.iloc[:1]).value(engine="rust").tolist() == [10_000.0]
+
+
+@pytest.mark.parametrize(("interval", "per_year"), [("1h", 24 * 252), ("1D", 252), ("7D", 365 / 7)])
+def test_its_own_ratios_know_the_year_of_the_market(interval, per_year):
+    bars = random_bars(300, interval=interval)
+    _, forecasts = market()
+    forecasts = forecasts.set_axis(bars.index[50:]).assign(trained_through=bars.index[49])
+    portfolio = portfolio_from_forecasts(bars, forecasts, days_per_year=252.0)
+    equity = np.r_[10_000.0, portfolio.value().to_numpy()]
+    returns = np.diff(equity) / equity[:-1]
+    by_hand = returns.mean() / returns.std(ddof=1) * np.sqrt(per_year)
+    assert portfolio.sharpe_ratio() == pytest.approx(by_hand, rel=1e-9)
+    assert portfolio.stats()["Sharpe Ratio"] == pytest.approx(by_hand, rel=1e-9)
+    assert portfolio.copy().sharpe_ratio() == pytest.approx(by_hand, rel=1e-9)
+    assert portfolio.sharpe_ratio(year_freq="100D") != pytest.approx(by_hand, rel=1e-3)
+
+
+def test_a_column_of_a_portfolio_knows_the_year_too():
+    bars = random_bars(100)
+    weights = pd.DataFrame({"a": 0.5, "b": 1.0}, bars.index)
+    portfolio = portfolio_from_weights(bars, weights, days_per_year=100.0)
+    assert portfolio["b"].sharpe_ratio() == pytest.approx(portfolio.sharpe_ratio()["b"])
+    assert portfolio["b"].year == pd.Timedelta(days=100)

@@ -103,11 +103,12 @@ def test_chunks_of_any_size_give_the_same_table(monkeypatch: pytest.MonkeyPatch)
 def test_every_combination_stands_once_in_the_table() -> None:
     bars, forecasts = market(400)
     table = sweep(forecasts, bars, GRID)
-    assert list(table.columns) == [*PARAMETERS, *METRICS, "days"]
+    assert list(table.columns) == [*PARAMETERS, *METRICS, "days", "years"]
     assert not table.duplicated(list(PARAMETERS)).any()
     assert len(table) == (4 + 3) * 2 * 2 * 3 * 4  # exit 0.1 goes with three of the four entries
     assert (table["exit"] <= table["entry"]).all()
     assert (table["days"] == forecasts.index.floor("D").nunique()).all()
+    assert (table["years"] == table["days"] / 365.0).all()
 
 
 def test_repeated_values_are_tried_once() -> None:
@@ -161,3 +162,11 @@ def test_files_that_are_no_forecasts_are_refused_in_one_line(tmp_path: Path) -> 
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "plain.parquet")
     with pytest.raises(BarwiseError, match="no UTC stamps"):
         read_forecasts(tmp_path / "plain.parquet")
+
+
+def test_weekly_bars_are_swept_as_they_are_run() -> None:
+    bars = random_bars(200, seed=1, interval="7D", volatility=0.03)
+    forecasts = fake_forecasts(bars, 2)
+    row = sweep(forecasts, bars, Grid(), cash=500.0, days_per_year=252.0).to_dict("records")[0]
+    assert row["sharpe"] == pytest.approx(run_of(row, forecasts, bars)["sharpe"], rel=1e-11)
+    assert row["years"] == pytest.approx(row["days"] * 7 / 365)

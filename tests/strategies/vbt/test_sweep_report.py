@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from matplotlib import image
 
+from mlcore.stats import expected_maximum_sharpe
 from strategies.result import METRICS
 from strategies.vbt.sweep import PARAMETERS
-from strategies.vbt.sweep_report import best_rows, expected_maximum_sharpe, heatmap_panels, sentence, write_sweep
+from strategies.vbt.sweep_report import best_rows, heatmap_panels, sentence, write_sweep
 
 
 @pytest.mark.parametrize(
@@ -40,12 +41,14 @@ def tried(**changes: object) -> pd.DataFrame:
             for sizer in ("fixed", "confidence"):
                 rule = dict(zip(PARAMETERS, (entry, 0.0, 0, 0.0, "both", 0.0, sizer, commission, 0.0005), strict=True))
                 sharpe = entry * 10 + (sizer == "fixed") - 1000 * commission
-                rows.append({**rule, **dict.fromkeys(METRICS, 1.0), "sharpe": sharpe, "n_orders": 7, "days": 100})
+                rows.append(
+                    {**rule, **dict.fromkeys(METRICS, 1.0), "sharpe": sharpe, "n_orders": 7, "days": 100, "years": 0.25}
+                )
     return pd.DataFrame(rows).assign(**changes)
 
 
 def test_the_best_is_told_at_each_cost_with_the_number_tried() -> None:
-    free, dear = best_rows(tried(), 400.0)
+    free, dear = best_rows(tried())
     assert (free["tried"], dear["tried"]) == (6, 6)
     assert (free["best"]["entry"], free["best"]["sizer"], free["best"]["sharpe"]) == (0.2, "fixed", 3.0)
     assert dear["best"]["sharpe"] == 2.0
@@ -57,7 +60,7 @@ def test_the_best_is_told_at_each_cost_with_the_number_tried() -> None:
 
 
 def test_a_sweep_without_one_sharpe_ratio_says_so() -> None:
-    found = best_rows(tried(sharpe=np.nan), 365.0)
+    found = best_rows(tried(sharpe=np.nan))
     assert found[0]["best"] is None
     assert "none of 6 rules tried" in sentence(found[0])
 
@@ -65,7 +68,7 @@ def test_a_sweep_without_one_sharpe_ratio_says_so() -> None:
 def test_undefined_ratios_count_as_tried() -> None:
     table = tried()
     table.loc[5, "sharpe"] = np.nan
-    free = best_rows(table, 365.0)[0]
+    free = best_rows(table)[0]
     assert (free["tried"], free["defined"]) == (6, 5)
 
 

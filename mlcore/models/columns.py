@@ -1,0 +1,31 @@
+"""The columns of a model that reads some of them apart: found by the names that the walk-forward told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlcore.errors import BarwiseError, did_you_mean
+
+
+def told_columns(model: Any, n_features: int) -> tuple[str, ...]:
+    """Return the names of the columns of the windows that `model` is fitted on; refuse windows that nobody named."""
+    names = tuple(getattr(model, "feature_names_in_", ()))
+    if len(names) != n_features:
+        told = f"{len(names)} names" if names else "no names"
+        raise BarwiseError(
+            f"`windows` have {n_features} features and {type(model).__name__} was told {told} of them; it reads "
+            "columns by name: fit it by `walk_forward`, or set `model.feature_names_in_` to the columns of "
+            "`table_for(model, bars)` before `fit`."
+        )
+    return names
+
+
+def told_column(model: Any, name: str, n_features: int) -> int:
+    """Return the place of the column `name`; refuse a table without it."""
+    names = told_columns(model, n_features)
+    if name not in names:
+        raise BarwiseError(
+            f"`features` have no column {name!r}, which {type(model).__name__} reads.{did_you_mean(name, names)} "
+            "`mlcore.features.table_for(model, bars)` adds it."
+        )
+    return names.index(name)

@@ -1,0 +1,120 @@
+"""Members of an ensemble: models from words, the rows that their early stopping may see, and their state in one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from mlcore.errors import BarwiseError
+from mlcore.models.inputs import Validation
+from mlcore.models.make import make_model
+from mlcore.store.state import ModelState, check_storable
+from mlcore.windows import Windows
+
+INNER_SHARE = 0.15  # of the training rows, the newest, by which members stop early
+NEAR = 10  # rows within which another missing one is looked for at least
+FEWEST_ROWS = 40  # training rows that a member keeps; with fewer nothing is held out for early stopping
+
+
+def make_members(members: Any) -> list[Any]:
+    """Return new, unfitted models of `members`: names (``"lstm"``, ``"lstm:light"``) or models, which are cloned.
+
+    One text with commas is a list too. Raises BarwiseError for none at all, and for what is neither.
+    """
+    if isinstance(members, str):
+        members = [name.strip() for name in members.split(",") if name.strip()]
+    if not isinstance(members, Sequence) or not len(members):
+        raise BarwiseError(f"`members` is {members!r}; it must be a list of models or of their names: lstm,lightgbm.")
+    return [_made(member) for member in members]
+
+
+def _made(member: Any) -> Any:
+    if isinstance(member, str):
+        name, _, preset = member.partition(":")
+        return make_model(name, preset or None)
+    if not all(hasattr(member, name) for name in ("fit", "predict", "get_params", "lookback")):
+        raise BarwiseError(f"`members` holds {member!r}; a member is a model or the name of one (lstm, lstm:light).")
+    return clone(member)
+
+
+def member_names(members: Any) -> tuple[str, ...]:
+    """Return a short name of each member: as it was named, or its class."""
+    if isinstance(members, str):
+        members = [name.strip() for name in members.split(",") if name.strip()]
+    return tuple(member if isinstance(member, str) else type(member).__name__ for member in members)
+
+
+def purge_of(rows: np.ndarray, held_out: np.ndarray) -> int:
+    """Return how many rows a label touches at most, as far as the gap before the held-out rows tells.
+
+    Of the rows before the first held-out one, those are missing whose labels had not ended. With a fixed span
+    they are the last ones before it. With labels of many lengths some lie further back, between rows that stayed:
+    they are followed back, and twice the distance of the furthest is taken, for longer labels may lie elsewhere.
+    Where nothing is missing the span is unknown: 0.
+
+    >>> purge_of(np.arange(60), np.arange(63, 70)), purge_of(np.r_[0:56, 58, 60], np.arange(63, 70))
+    (3, 14)
+    """
+    first = int(held_out.min())
+    rows = rows[rows < first]
+    if not len(rows):
+        return 0
+    gap = far = first - 1 - int(rows.max())
+    distance = first - np.setdiff1d(np.arange(rows.min(), first), rows)
+    while 0 < far < (wider := int(distance[distance <= 2 * far + NEAR].max())):
+        far = wider
+    # Rows that were thinned out, or a hole in the bars, are no sign of longer labels.
+    return 2 * far if far > gap and 4 * far <= len(rows) else gap
+
+
+def inner_split(windows: Windows, validation: Validation) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return positions in `windows`: rows that members learn from, and newer ones that they stop by, purged alike.
+
+    The purge is inferred from the gap between `windows` and `validation` (`purge_of`); where they touch, the labels'
+    span is unknown and a whole window is left out instead. Symbols that stand one below the other are split
+    each. None where too few rows would be left.
+    """
+    rows, held_out = windows.rows, np.sort(validation[0].rows)
+    both = np.sort(np.r_[rows, held_out])
+    is_held = np.isin(both, held_out)
+    ends = both[np.flatnonzero(is_held & ~np.r_[is_held[1:], False])]  # a symbol's last held-out row
+    of_symbol, held_symbol = np.searchsorted(ends, rows), np.searchsorted(ends, held_out)
+    older, newer = [], []
+    for symbol in np.unique(of_symbol):
+        mine = np.flatnonzero(of_symbol == symbol)
+        mine = mine[np.argsort(rows[mine], kind="stable")]
+        judge = mine[len(mine) - max(1, round(INNER_SHARE * len(mine))) :]
+        theirs = held_out[held_symbol == symbol]
+        purge = (purge_of(rows[mine], theirs) if len(theirs) else 0) or windows.lookback
+        older.append(mine[rows[mine] + purge < rows[judge[0]]])
+        newer.append(judge)
+    learn, stop = np.sort(np.concatenate(older)), np.sort(np.concatenate(newer))
+    return (learn, stop) if len(learn) >= FEWEST_ROWS else None
+
+
+def states_in_one(members: Sequence[Any]) -> ModelState:
+    """Return the states of fitted members as one: arrays ``m0.*``, texts ``m0-*``, values in a list."""
+    arrays: dict[str, np.ndarray] = {}
+    texts: dict[str, str] = {}
+    values = []
+    for number, member in enumerate(members):
+        check_storable(member)
+        state = member.get_state()
+        arrays |= {f"m{number}.{name}": array for name, array in state.arrays.items()}
+        texts |= {f"m{number}-{name}": text for name, text in state.texts.items()}
+        values.append(dict(state.values))
+    return ModelState(arrays, texts, {"members": values})
+
+
+def state_of(state: ModelState, number: int) -> ModelState:
+    """Return the state of one member again."""
+    return ModelState(
+        _below(state.arrays, f"m{number}."), _below(state.texts, f"m{number}-"), state.values["members"][number]
+    )
+
+
+def _below(named: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}

@@ -1,0 +1,93 @@
+"""The files of a study of claims: verdicts, a table, a report that opens offline."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from strategies.claims.verdicts import Verdict
+from strategies.comparison.run import work_folder
+from strategies.folder import result_folder
+from strategies.main_job import versions
+from strategies.output import plain
+from strategies.report.page import Section, facts, notes, page, said, table
+from strategies.report.sections import shown
+
+
+def write_claims(
+    title: str,
+    lead: str,
+    verdicts: Iterable[Verdict],
+    tables: Mapping[str, pd.DataFrame],
+    config: Any,
+    *,
+    remarks: Iterable[str] = (),
+    seconds: float = 0.0,
+) -> Path:
+    """Write ``verdicts.json``, one CSV a table and ``report.html`` into `config.out`, all or nothing."""
+    verdicts, remarks = list(verdicts), list(remarks)
+    with result_folder(config.out, overwrite=config.overwrite) as folder:
+        told = {
+            "verdicts": [{"claim": v.claim, "outcome": v.outcome, "found": v.found} for v in verdicts],
+            "remarks": remarks,
+            "seconds": seconds,
+            "config": config.as_dict(),
+            "versions": versions(),
+        }
+        (folder / "verdicts.json").write_text(json.dumps(plain(told), indent=2, allow_nan=False) + "\n")
+        for name, frame in tables.items():
+            frame.to_csv(folder / f"{name}.csv", index=False)
+        text = _report(title, lead, verdicts, tables, config, remarks, seconds)
+        (folder / "report.html").write_text(text, encoding="utf-8")
+    shutil.rmtree(work_folder(config.out), ignore_errors=True)
+    return Path(config.out)
+
+
+def _report(
+    title: str,
+    lead: str,
+    verdicts: list[Verdict],
+    tables: Mapping[str, pd.DataFrame],
+    config: Any,
+    remarks: list[str],
+    seconds: float,
+) -> str:
+    rows = [[verdict.claim, verdict.outcome, verdict.found] for verdict in verdicts]
+    words = (
+        "A claim holds, or does not, only where the whole 95% interval says so; else it is undecided. Intervals come "
+        "from a bootstrap of whole days in blocks; with few days they are rough."
+    )
+    parts = [
+        Section("top", "", said(lead)),
+        Section(
+            "claims",
+            "What was claimed, and what came of it",
+            table(["claim", "", "found"], rows, words=3) + said(words, "small"),
+        ),
+    ]
+    if remarks:
+        parts.append(Section("remarks", "Besides", notes(remarks)))
+    for name, frame in tables.items():
+        parts.append(Section(name, name.replace("_", " ").capitalize(), _frame(frame)))
+    settings = [(key, str(value)) for key, value in config.as_dict().items()]
+    how = facts([("took", f"{seconds:,.0f} s")]) + "<h3>Settings</h3>" + facts(settings)
+    how += "<h3>Versions</h3>" + facts((str(key), str(value)) for key, value in versions().items())
+    return page(title, [*parts, Section("run", "How to make it again", how)])
+
+
+def _frame(frame: pd.DataFrame) -> str:
+    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    ordered = frame[[*texts, *[name for name in frame if name not in texts]]]
+    rows = [[_cell(value) for value in row] for row in ordered.itertuples(index=False)]
+    return table([str(name).replace("_", " ") for name in ordered], rows, words=len(texts), tall=len(rows) > 10)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None or value != value else shown(value)

@@ -1,0 +1,21 @@
+from types import SimpleNamespace
+
+import pytest
+
+from mlcore.errors import BarwiseError
+from mlcore.models.columns import told_column, told_columns
+
+
+def test_columns_are_found_by_the_names_that_were_told():
+    model = SimpleNamespace(feature_names_in_=("rsi", "log_return"))
+    assert told_columns(model, 2) == ("rsi", "log_return")
+    assert told_column(model, "log_return", 2) == 1
+
+
+def test_what_was_not_told_is_refused():
+    with pytest.raises(BarwiseError, match="3 features and SimpleNamespace was told 2 names"):
+        told_columns(SimpleNamespace(feature_names_in_=("rsi", "log_return")), 3)
+    with pytest.raises(BarwiseError, match="told no names"):
+        told_columns(SimpleNamespace(), 3)
+    with pytest.raises(BarwiseError, match="no column 'log_return'.*Did you mean 'log_returns'.*table_for"):
+        told_column(SimpleNamespace(feature_names_in_=("rsi", "log_returns")), "log_return", 2)

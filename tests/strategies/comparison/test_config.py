@@ -1,0 +1,56 @@
+import pytest
+
+from mlcore.errors import BarwiseError
+from mlcore.plugins import MODELS
+from strategies.cli import parse_config
+from strategies.comparison.config import ComparisonConfig
+
+
+def config(**more) -> ComparisonConfig:
+    return ComparisonConfig(bars="x", out="y", **more)
+
+
+def test_all_is_every_model_and_skip_leaves_some_out():
+    assert config().names == tuple(MODELS)
+    assert config(models="lstm, naive,lstm").names == ("lstm", "naive")
+    assert "tcn" not in config(skip="tcn").names
+
+
+@pytest.mark.parametrize("more", [{"models": "lsmt"}, {"skip": "lsmt"}, {"shuffled": "lsmt"}])
+def test_an_unknown_name_is_refused_with_the_nearest(more):
+    with pytest.raises(BarwiseError, match="Did you mean 'lstm'"):
+        config(**more).names  # noqa: B018
+
+
+def test_nothing_left_to_compare_is_refused():
+    with pytest.raises(BarwiseError, match="leaves none"):
+        config(models="lstm", skip="lstm").names  # noqa: B018
+
+
+def test_each_model_is_given_what_it_knows():
+    both = config(preset="light", set={"epochs": 2, "hidden": 8})
+    assert (both.of("lstm").model, both.of("lstm").preset, both.of("lstm").set) == ("lstm", "light", both.set)
+    assert (both.of("lightgbm").preset, both.of("lightgbm").set) == (None, {})
+
+
+def test_what_no_model_knows_is_refused():
+    with pytest.raises(BarwiseError, match="Did you mean 'light'"):
+        config(preset="ligth").check_set()
+    with pytest.raises(BarwiseError, match="Did you mean 'epochs'"):
+        config(set={"epocs": 2}).check_set()
+    with pytest.raises(BarwiseError, match="none of the models"):
+        config(models="lightgbm", set={"epochs": 2}).check_set()
+    config(set={"hidden": 8}, preset="deep").check_set()
+
+
+@pytest.mark.parametrize("more", [{"stride": 0}, {"resamples": 99}])
+def test_numbers_out_of_range_are_refused(more):
+    with pytest.raises(BarwiseError, match="at least"):
+        config(**more)
+
+
+def test_the_flag_model_is_not_one_of_a_comparison():
+    parsed = parse_config(ComparisonConfig, ["--bars", "x", "--out", "y", "--models", "lstm"], "")
+    assert parsed.names == ("lstm",)
+    with pytest.raises(BarwiseError, match="Did you mean '--models'"):
+        parse_config(ComparisonConfig, ["--bars", "x", "--out", "y", "--model", "lstm"], "")

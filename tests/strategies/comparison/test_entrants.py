@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+
+from mlcore.bars import bars_sha256
+from mlcore.labels import direction
+from mlcore.models.bilstm import BiLSTM
+from mlcore.models.linear import Linear
+from mlcore.models.lstm import LSTM
+from mlcore.plugins import MODELS
+from strategies.comparison import entrants
+from strategies.comparison.config import ComparisonConfig
+from strategies.comparison.entrants import Protocol, enter, stride_of
+from tests.conftest import random_bars
+
+BARS = random_bars(900, seed=4)
+
+
+def protocol(tmp_path, **more) -> Protocol:
+    settings = {"bars": "x", "out": str(tmp_path / "out"), "train": "400", "test": "100", "n_jobs": 1}
+    config = ComparisonConfig(**(settings | more))
+    return Protocol(config, BARS, direction(BARS, 5, 0.0), bars_sha256(BARS))
+
+
+def silent(*_: object) -> None: ...
+
+
+def test_an_entrant_says_what_it_took(tmp_path):
+    found = enter(protocol(tmp_path), "lightgbm", tmp_path / "work", silent)
+    assert found.failure is None and found.folds > 1
+    assert found.forecasts["signal"].notna().any()
+    assert found.seconds > 0 and found.size > 1000
+    assert len(found.latency) == entrants.LATENCY_REPEATS and min(found.latency) > 0
+    assert found.parameters["n_estimators"] > 0
+
+
+def test_a_finished_model_is_kept_and_a_changed_setting_trains_anew(tmp_path, monkeypatch):
+    work, trained = tmp_path / "work", []
+    whole = entrants._train
+    monkeypatch.setattr(entrants, "_train", lambda *a: trained.append(a[1]) or whole(*a))
+    first = enter(protocol(tmp_path), "linear", work, silent)
+    again = enter(protocol(tmp_path), "linear", work, silent)
+    assert trained == ["linear"]
+    pd.testing.assert_frame_equal(again.forecasts, first.forecasts, check_freq=False)
+    assert again == again.__class__(**(again.__dict__ | {"forecasts": again.forecasts}))
+    assert (again.latency, again.notes, again.size) == (first.latency, first.notes, first.size)
+    for other in ({"seed": 1}, {"test": "90"}, {"lookback": 2}):
+        enter(protocol(tmp_path, **other), "linear", work, silent)
+    shuffled = enter(protocol(tmp_path), "linear", work, silent, shuffle_labels=True)
+    assert len(trained) == 5 and shuffled.name == "shuffled_label"
+    assert not shuffled.forecasts["signal"].equals(first.forecasts["signal"])
+
+
+def test_half_written_work_is_not_taken(tmp_path):
+    work = tmp_path / "work"
+    enter(protocol(tmp_path), "linear", work, silent)
+    (work / "linear.json").unlink()  # it is written last: without it the forecasts may be half there
+    (work / "linear.parquet").write_bytes(b"half")
+    assert enter(protocol(tmp_path), "linear", work, silent).forecasts is not None
+    assert json.loads((work / "linear.json").read_text())["entrant"]["name"] == "linear"
+
+
+class Broken(BaseEstimator):
+    def __init__(self, lookback: int = 1, seed: int = 0) -> None:
+        self.lookback, self.seed = lookback, seed
+
+    def fit(self, windows, y, *, task, validation=None):
+        raise ZeroDivisionError("it was bound to happen")
+
+
+class Unstorable(Linear):
+    get_state = property()  # type: ignore[assignment]
+
+
+def test_a_model_that_fails_says_so_and_raises_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(MODELS._entries, "broken", Broken)
+    found = enter(protocol(tmp_path), "broken", tmp_path / "work", silent)
+    assert found.forecasts is None and found.failure == "ZeroDivisionError: it was bound to happen"
+    assert not (tmp_path / "work" / "broken.json").exists()  # the next run tries it again
+
+
+def test_a_model_that_cannot_be_stored_has_no_size_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setitem(MODELS._entries, "unstorable", Unstorable)
+    found = enter(protocol(tmp_path), "unstorable", tmp_path / "work", silent)
+    assert found.failure is None and found.size is None and found.latency == ()
+    assert "cannot be stored" in found.notes[-1]
+
+
+def test_a_stride_is_for_networks_that_read_windows():
+    assert stride_of(BiLSTM(), 5) == 5
+    assert stride_of(LSTM(), 5) == stride_of(Linear(), 5) == 1
+    assert stride_of(LSTM(dense=False), 5) == 5
+
+
+def test_the_stride_reaches_the_training(tmp_path, monkeypatch):
+    seen = {}
+    whole = entrants.walk_forward
+    monkeypatch.setattr(entrants, "walk_forward", lambda *a, **k: seen.update(k) or whole(*a, **k))
+    settings = {"stride": 4, "lookback": 8, "set": {"width": 4, "epochs": 1}}
+    found = enter(protocol(tmp_path, **settings), "bilstm", tmp_path / "work", silent)
+    assert found.failure is None and seen["stride"] == found.stride == 4
+    assert np.isfinite(found.forecasts["signal"]).any()
+
+
+@pytest.mark.parametrize("name", ["lstm", "linear"])
+def test_latency_is_of_the_stored_model_on_its_own_windows(name, tmp_path):
+    found = enter(protocol(tmp_path, lookback=8, set={"width": 4, "epochs": 1}), name, tmp_path / "work", silent)
+    assert len(found.latency) == entrants.LATENCY_REPEATS
+
+
+def test_a_long_lookback_puts_off_the_start_of_all():
+    label = direction(BARS, 5, 0.0)
+    later = entrants.one_start(label, BARS, [Linear(), LSTM(lookback=60)], 3)
+    first = int(np.isfinite(later.values).argmax())
+    memory = entrants.table_for(Linear(), BARS).attrs["memory"]
+    assert first >= memory + 59
+    np.testing.assert_array_equal(later.values[first:], label.values[first:])
+    np.testing.assert_array_equal(later.returns, label.returns)
+    alone = entrants.one_start(label, BARS, [LSTM(lookback=60)], 3)
+    np.testing.assert_array_equal(alone.values, later.values)
