@@ -52,7 +52,13 @@ LIBRARIES = [
 
 Engine = Literal["both", "backtrader", "vectorbt"]
 LABEL_FLAGS = {name: name for name in ("horizon", "threshold", "edges", "quantiles")} | {"entry": "label_entry"}
-MODEL_FLAGS = ("lookback", "loss", "loss_params", "class_weights")  # parameters of models with flags of their own
+MODEL_FLAGS = (
+    "lookback",
+    "loss",
+    "loss_params",
+    "class_weights",
+    "schedule",
+)  # parameters of models with flags of their own
 COSTLY = 0.25  # a share of the starting cash: costs above it are worth a word
 
 
@@ -77,10 +83,12 @@ class _Protocol:
     progress: Progress
 
     def forecast(
-        self, stage: str, model: Any, *, shuffle_labels: bool = False, store: str | None = None
+        self, stage: str, model: Any, *, shuffle_labels: bool = False, store: str | None = None, rival: bool = False
     ) -> WalkForwardRun:
-        """Walk `model` forward over all folds."""
+        """Walk `model` forward over all folds; a `rival` is refitted from nothing, whatever the model does."""
         config = self.config
+        own = () if rival else ("warm_start", "incremental", "batched")
+        training: dict[str, Any] = {name: getattr(config, name) for name in own}
         return walk_forward(
             self.bars,
             model,
@@ -93,6 +101,7 @@ class _Protocol:
             shuffle_labels=shuffle_labels,
             store=store,
             confidence=self.confidence(model),
+            **training,
             progress=lambda done, total, *_: self.progress(stage, done, total),
         )
 
@@ -281,7 +290,7 @@ def _rivals(protocol: _Protocol, model: Any, run: WalkForwardRun) -> Iterator[tu
     yield "shuffled_label", protocol.weigh(protocol.calibrated(shuffled, model))
     if _is_not_linear(model):
         linear = MODELS["linear"]()
-        yield "linear", protocol.weigh(protocol.calibrated(protocol.forecast("linear", linear), linear))
+        yield "linear", protocol.weigh(protocol.calibrated(protocol.forecast("linear", linear, rival=True), linear))
 
 
 def _is_not_linear(model: Any) -> bool:
