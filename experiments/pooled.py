@@ -96,8 +96,8 @@ def products(config: PooledConfig, bars: pd.DataFrame, signals: dict[str, Any], 
     )
 
 
-def told(weeks: pd.Series) -> str:
-    return f"{float(weeks.mean()):+.4f} with a s.e. of {float(weeks.sem()):.4f} over {len(weeks)} weeks"
+def told(weeks: Any) -> str:
+    return f"{weeks.mean():+.4f} with a s.e. of {weeks.sem():.4f} over {len(weeks)} weeks"
 
 
 if __name__ == "__main__":
