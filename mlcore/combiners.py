@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from scipy.optimize import nnls
 
-from mlcore.confidence import centre, lead_of
+from mlcore.confidence import centre
 from mlcore.errors import BarwiseError
 from mlcore.tasks import Task
 
@@ -139,7 +139,7 @@ class Vote(_Fixed):
     @staticmethod
     def _votes(raw_NMK: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
         """Return ``(N, M, C)``: who votes for which camp, and how loud each camp is for whom."""
-        lead = lead_of(task)
+        lead = task.lead
         if task.kind == "classes":
             p_NMC = raw_NMK[:, :, : lead.n_outputs]
             return np.eye(lead.n_outputs)[p_NMC.argmax(axis=2)], p_NMC
@@ -149,7 +149,7 @@ class Vote(_Fixed):
 
 def centres(raw_NMK: np.ndarray, task: Task) -> np.ndarray:
     """Return ``(N, M)``: every member's expected score, return or median, of the leading horizon."""
-    lead = lead_of(task)
+    lead = task.lead
     said = [centre(raw_NMK[:, m, : lead.n_outputs], lead) for m in range(raw_NMK.shape[1])]
     return np.stack(said, axis=1)
 
@@ -175,7 +175,7 @@ class Stack(_Fixed):
         self, raw_NMK: np.ndarray, y_N: np.ndarray, task: Task, market_ND: np.ndarray, split: Split | None = None
     ) -> None:
         """Learn one weight a member."""
-        lead, y = lead_of(task), lead_values(y_N)
+        lead, y = task.lead, lead_values(y_N)
         if task.kind == "classes":
             x_NMC = raw_NMK[:, :, : lead.n_outputs]
             x_RM = np.moveaxis(x_NMC, 1, 2).reshape(-1, raw_NMK.shape[1])

@@ -82,7 +82,7 @@ def make_forecasts(
     signal, sure = np.full((2, len(raw)), np.nan)
     if spoken.any() or not len(raw):
         apart, thinned = (None if given is None else np.asarray(given)[spoken] for given in (disagreement, spread))
-        signal[spoken], sure[spoken] = _speak(raw[spoken], task, scale, apart, thinned, confidence)
+        signal[spoken], sure[spoken] = speak(raw[spoken], task, scale, apart, thinned, confidence)
         if gain is not None:
             sure = np.minimum(sure * gain, 1.0)
     frame = pd.DataFrame(raw, index=index.rename("timestamp"), columns=list(task.outputs))
@@ -102,14 +102,15 @@ def signal_of(raw: np.ndarray, task: Task, spread: float) -> np.ndarray:
     return np.clip(middle, -1.0, 1.0)
 
 
-def _speak(
+def speak(
     raw: np.ndarray,
     task: Task,
     scale: ReturnScale | None,
-    disagreement: np.ndarray | None,
-    spread: np.ndarray | None,
-    confidence: str | None,
+    disagreement: np.ndarray | None = None,
+    spread: np.ndarray | None = None,
+    confidence: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return signal and confidence, each ``(N,)``, of finite raw outputs ``(N, n_outputs)``; see `make_forecasts`."""
     if task.kind != "classes" and scale is None:
         raise BarwiseError(f"`scale` is missing: a task of kind {task.kind!r} needs a ReturnScale from past rows.")
     scale, lead = scale or ReturnScale(np.nan, np.nan), task.lead

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from mlcore.combiners import Split, equal_weights, lead_values
-from mlcore.confidence import lead_of
 from mlcore.errors import BarwiseError
 from mlcore.tasks import Task
 from mlcore.training import threads
@@ -54,7 +53,7 @@ class Gate:
         self.learnt = {}
         if split is None or min(map(len, split)) == 0:
             return
-        lead, y = lead_of(task), lead_values(y_N)
+        lead, y = task.lead, lead_values(y_N)
         raw_NMK = raw_NMK[:, :, : lead.n_outputs]
         inputs_ND = _inputs(raw_NMK, market_ND)
         mean, scale = inputs_ND[split[0]].mean(axis=0), inputs_ND[split[0]].std(axis=0)
@@ -96,7 +95,7 @@ class Gate:
         """Return ``(N, M)``, each row from its own inputs."""
         if not self.learnt:
             return equal_weights(raw_NMK)
-        inputs_ND = _inputs(raw_NMK[:, :, : lead_of(task).n_outputs], market_ND)
+        inputs_ND = _inputs(raw_NMK[:, :, : task.lead.n_outputs], market_ND)
         into, into_bias, out, out_bias = (self.learnt[name] for name in NAMES[2:])
         logits_NM = np.tanh(self._scaled(inputs_ND) @ into + into_bias) @ out + out_bias
         powers_NM = np.exp(logits_NM - logits_NM.max(axis=1, keepdims=True))

@@ -183,6 +183,9 @@ def finish(
     if shared.warm_start:  # the next fold starts from the fit: an updated model has seen rows it will be judged by
         outcome.model = copy.deepcopy(model) if shared.updates else model
     forecast_block(shared, fold, rows.inputs, model, outcome)
+    if fold.number == shared.explained:
+        ready = rows.inputs.those_scaled(fold.test[shared.tradable[fold.test]])
+        outcome.explanation = explanation_of(model, rows.inputs.windows(ready)[0])
 
 
 def forecast_block(shared: Shared, fold: Fold, inputs: Inputs, model: Any, outcome: Outcome) -> None:
@@ -200,21 +203,20 @@ def forecast_block(shared: Shared, fold: Fold, inputs: Inputs, model: Any, outco
                 through, outcome.n_updates = max(through, int(updates.ends[rows].max())), outcome.n_updates + 1
         part = np.flatnonzero((moments >= begin) & (moments < end))
         outcome.through[part] = through
-        ready = inputs.those_scaled(fold.test[part][shared.tradable[fold.test[part]]])
-        (ahead,) = inputs.windows(ready)
-        _forecast(shared, ahead, model, outcome, part[np.searchsorted(fold.test[part], ready)])
-        if not number and fold.number == shared.explained:
-            outcome.explanation = explanation_of(model, ahead)
+        _forecast(shared, fold, part, inputs, model, outcome)
     asked = fold.test[shared.tradable[fold.test]]
     symbol_of = shared.layout.symbol_of
     outcome.left_out = tuple(np.setdiff1d(symbol_of(asked), symbol_of(inputs.those_scaled(asked))).tolist())
 
 
-def _forecast(shared: Shared, ahead: Windows, model: Any, outcome: Outcome, place: np.ndarray) -> None:
-    """Forecast windows into their places in the block."""
-    outcome.raw[place], more = ask(model, ahead, shared.task, shared.confidence)
+def _forecast(shared: Shared, fold: Fold, part: np.ndarray, inputs: Inputs, model: Any, outcome: Outcome) -> None:
+    """Forecast those rows of a `part` of the test block that may be traded."""
+    rows = fold.test[part]
+    ready = inputs.those_scaled(rows[shared.tradable[rows]])
+    place = part[np.searchsorted(rows, ready)]
+    outcome.raw[place], more = ask(model, inputs.windows(ready)[0], shared.task, shared.confidence)
     for name, values in more.items():
-        outcome.more.setdefault(name, np.full(len(outcome.raw), np.nan))[place] = values
+        outcome.more.setdefault(name, np.full(len(fold.test), np.nan))[place] = values
 
 
 def _update(shared: Shared, fold: Fold, rows: np.ndarray, inputs: Inputs, model: Any) -> None:

@@ -41,7 +41,7 @@ MORE_TASKS = {  # what every model must speak beside the three, by a short name;
 EDGES = {2: [0.0], 3: [-0.5, 0.5], 5: [-1.5, -0.5, 0.5, 1.5]}  # of the planted move, by the number of classes
 N, K, F = 900, 700, 4  # rows; of them training rows; features
 LOOKBACK = 12
-SMALL = {  # a model with more is cut down: the laws are the same, the checks quick
+SMALL: dict[str, Any] = {  # a model with more is cut down: the laws are the same, the checks quick
     "lookback": LOOKBACK,
     "width": 32,
     "convolutions": 1,
@@ -54,7 +54,7 @@ INTERVAL = pd.Timedelta("15min")  # of the market's bars
 CLOSE = 1e-4  # another batch may sum in another order: float32 rounding, in units of the outputs' deviation
 
 
-def shrink(model: Any, sizes: Mapping[str, int] = MappingProxyType(SMALL)) -> Any:
+def shrink(model: Any, sizes: Mapping[str, Any] = MappingProxyType(SMALL)) -> Any:
     """Cut the parameters of `model` that `sizes` names down to what it says, in place, and return it; members too."""
     known = model.get_params(deep=False)
     small = {name: min(known[name], most) for name, most in sizes.items() if name in known}

@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from mlcore.combiners import Combiner, centres, combine
-from mlcore.confidence import lead_of
 from mlcore.errors import BarwiseWarning
 from mlcore.forecasts import ReturnScale, signal_of
 from mlcore.models.inputs import Validation, check_fit, check_windows, checked_predict
@@ -192,7 +191,7 @@ class Ensemble(BaseEstimator, ABC):
 
     def signals(self, raw_NMK: np.ndarray) -> np.ndarray:
         """Return ``(N, M)``: the members' signals."""
-        lead = lead_of(self.task_)
+        lead = self.task_.lead
         pairs = zip(np.moveaxis(raw_NMK, 1, 0), self.spreads_, strict=True)
         return np.stack([signal_of(raw[:, : lead.n_outputs], lead, spread) for raw, spread in pairs], axis=1)
 

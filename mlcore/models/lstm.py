@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from mlcore.models.stepping import RecurrentState
 from mlcore.models.torch import TorchModel
 
 # Shape suffix legend
@@ -29,6 +30,10 @@ class LSTMNetwork(nn.Module):
         """Return ``(T, B, H)``: the hidden state after every bar."""
         h_TBH, _ = self.lstm(x_TBF)
         return h_TBH
+
+    def stepping(self, lookback: int) -> RecurrentState:
+        """Keep a run for each bar of the lookback."""
+        return RecurrentState(self.lstm, lookback)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

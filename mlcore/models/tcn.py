@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mlcore.errors import BarwiseError
+from mlcore.models.stepping import ConvolutionState
 from mlcore.models.torch import TorchModel
 
 # Shape suffix legend
@@ -121,13 +122,20 @@ class CausalConv(nn.Module):
 
     def forward(self, x_TBC: torch.Tensor) -> torch.Tensor:
         """Return ``(T - (K - 1) dilation, B, D)``, the newest bars."""
-        weight_KCD = self.v_KCD if self.g_D is None else self.v_KCD * (self.g_D / self.v_KCD.norm(dim=(0, 1)))
+        weight_KCD = self._weight()
         kind = x_TBC.device.type
         if not torch.is_autocast_enabled(kind):
             return _ShiftedProducts.apply(x_TBC, weight_KCD, self.bias_D, self.dilation)
         half = torch.get_autocast_dtype(kind)  # autocast does not reach into a function of our own
         with torch.autocast(kind, enabled=False):
             return _ShiftedProducts.apply(x_TBC.to(half), weight_KCD.to(half), self.bias_D.to(half), self.dilation)
+
+    def _weight(self) -> torch.Tensor:
+        return self.v_KCD if self.g_D is None else self.v_KCD * (self.g_D / self.v_KCD.norm(dim=(0, 1)))
+
+    def stepping(self) -> ConvolutionState:
+        """Keep the inputs that later bars read."""
+        return ConvolutionState(self._weight(), self.bias_D, self.dilation)
 
 
 class ResidualBlock(nn.Module):
@@ -145,6 +153,11 @@ class ResidualBlock(nn.Module):
     def forward(self, x_TBC: torch.Tensor) -> torch.Tensor:
         h_TBD = self.dropout(self.conv2(self.dropout(self.conv1(x_TBC))))
         return torch.relu(h_TBD + self.downsample(x_TBC[len(x_TBC) - len(h_TBD) :]))
+
+    def stepping(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return the block as a function of one bar, ``(1, C)`` to ``(1, D)``, that keeps what it needs."""
+        first, second = self.conv1.stepping(), self.conv2.stepping()
+        return lambda x_1C: torch.relu(second.step(first.step(x_1C)) + self.downsample(x_1C))
 
 
 class TCNNetwork(nn.Module):
@@ -173,6 +186,23 @@ class TCNNetwork(nn.Module):
     def forward(self, x_TBC: torch.Tensor) -> torch.Tensor:
         """Return ``(T - receptive_field + 1, B, D)``: the output at every bar that has its full past."""
         return self.blocks(x_TBC)
+
+    def stepping(self, lookback: int) -> TCNState:
+        """Keep the inputs of every convolution."""
+        return TCNState(self)
+
+
+class TCNState:
+    """A `TCNNetwork` bar by bar: every convolution makes one output a bar."""
+
+    def __init__(self, network: TCNNetwork) -> None:
+        self.blocks = [block.stepping() for block in network.blocks]  # type: ignore[operator]
+
+    def step(self, x_1C: torch.Tensor) -> torch.Tensor:
+        """Return ``(1, D)``."""
+        for block in self.blocks:
+            x_1C = block(x_1C)
+        return x_1C
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

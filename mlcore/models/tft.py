@@ -15,8 +15,7 @@ from mlcore.errors import BarwiseError
 from mlcore.explain import feature_names
 from mlcore.features.recipes import Recipe
 from mlcore.models.explain import by_bars_back, mean_over_windows
-from mlcore.models.inputs import Validation
-from mlcore.models.symbols import SYMBOL, symbol_column
+from mlcore.models.inputs import SYMBOL, Validation, symbol_column
 from mlcore.models.tft_blocks import GRN, GateAddNorm, InterpretableAttention, Linears, VariableSelection, lstm_cells
 from mlcore.models.torch import TorchModel
 from mlcore.store.state import ModelState

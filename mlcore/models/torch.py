@@ -16,6 +16,7 @@ from mlcore.errors import BarwiseError
 from mlcore.heads import Head, head_of, head_values, make_head
 from mlcore.losses import Loss, choose_loss
 from mlcore.models.inputs import Validation, check_fit, check_windows, label_shape
+from mlcore.models.stepping import Stepper
 from mlcore.models.symbols import SymbolEmbedding, embedding_of
 from mlcore.precision import choose_precision
 from mlcore.schedules import check_schedule
@@ -159,7 +160,7 @@ class TorchModel(BaseEstimator, ABC):
         """
         fit = self.begin(windows, y, task=task, validation=validation)
         with threads(self.threads), seeded(self.seed, fit.plan.device):
-            network, warm = self.forecaster(fit)
+            network, warm = self.begun(fit)
             history = train(network, fit.head, windows, fit.y, validation=fit.validation, plan=fit.plan, begun=warm)
         return self.end(fit, network, history)
 
@@ -178,7 +179,7 @@ class TorchModel(BaseEstimator, ABC):
             plan = replace(plan, learning_rate=plan.learning_rate * self.warm_rate)
         return Fit(task, make_head(task, y, loss), plan, windows, y, validation)
 
-    def forecaster(self, fit: Fit) -> tuple[Forecaster, bool]:
+    def begun(self, fit: Fit) -> tuple[Forecaster, bool]:
         """Return the network to train, and whether it has another's weights; call it inside `seeded`."""
         symbols = embedding_of(self, fit.windows) if self.embeds_symbol else None
         network = self._forecaster(fit.windows.shape[2], fit.head, symbols)
@@ -271,6 +272,10 @@ class TorchModel(BaseEstimator, ABC):
             raise StoreError(f"`model.safetensors` does not fit {type(self).__name__}: {error}") from None
         self.network_ = network.eval()
         return self
+
+    def stepper(self) -> Stepper:
+        """Return what forecasts bar by bar (`mlcore.live`), with an empty past."""
+        return Stepper(self)
 
     def predict(self, windows: Windows) -> np.ndarray:
         """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``; bits depend on each row's window only."""

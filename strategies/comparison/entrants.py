@@ -16,8 +16,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlcore.bars import missing_bars
+from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.features.recipes import Recipe
-from mlcore.features.table import DEFAULT_FEATURES, table_for
 from mlcore.folds import WalkForward
 from mlcore.gaps import finite_windows, window_mask
 from mlcore.store import StoreError, load_fold

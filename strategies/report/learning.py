@@ -157,7 +157,7 @@ def _best(curve: pd.DataFrame) -> Any:
 def _lead(curves: dict[int, pd.DataFrame]) -> str:
     best = [_best(curve) for curve in curves.values()]
     late = sum(kept == curve.index[-1] for kept, curve in zip(best, curves.values(), strict=True))
-    made = [len(curve) for curve in curves.values()]
+    made = [int(curve.index[-1] - curve.index[0]) + 1 for curve in curves.values()]  # long curves come thinned
     words = f"{len(curves)} fold{'s' * (len(curves) != 1)} trained for {min(made)} to {max(made)} epochs"
     words = words if min(made) != max(made) else words.replace(f"{min(made)} to ", "")
     if late:

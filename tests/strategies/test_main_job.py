@@ -78,11 +78,15 @@ def rival_signature(
 
 
 class Untouched:
-    """A calibration that leaves forecasts as they are."""
+    """A calibration that leaves forecasts as they are, and notes whose they were in `seen`."""
+
+    def __init__(self, seen: list[WalkForwardRun]) -> None:
+        self.seen = seen
 
     def check(self, task: Any) -> None: ...
 
     def of(self, run: WalkForwardRun, label: Any, index: Any) -> WalkForwardRun:
+        self.seen.append(run)
         return run
 
     def reliability(self, raw: WalkForwardRun, run: WalkForwardRun, label: Any, index: Any) -> dict[str, Any]:
@@ -102,6 +106,7 @@ class Job:
         self.calls: dict[str, list[dict[str, Any]]] = {}
         self.runs: list[WalkForwardRun] = []
         self.results: list[Any] = []
+        self.corrected: list[WalkForwardRun] = []
         self.config = StudyConfig(bars="folder/mine.csv", out="o", **settings)
         self.paid = (0.0, 0.0)
         for name, original, fake in (
@@ -118,7 +123,7 @@ class Job:
             rival_signature,
             lambda **given: SimpleNamespace(**given),
         )
-        calibration = self.spy("calibration", Calibration, lambda **given: Untouched())
+        calibration = self.spy("calibration", Calibration, lambda **given: Untouched(self.corrected))
         monkeypatch.setattr(main_job, "Calibration", calibration)
         rival.presets = {"big": {"width": 99, "depth": 2}}
         only(monkeypatch, {"rival": rival, "linear": Linear})
@@ -207,6 +212,7 @@ def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     kept = [{name: call[name] for name in set(call) - own} for call in made.calls["walk_forward"]]
     folds = WalkForward("45D", "9D", expanding=True, latency=2)
     assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23, "confidence": "entropy"}] * 3
+    assert [id(run) for run in made.corrected] == [id(run) for run in made.runs]  # the rivals are calibrated alike
     assert [call.get("store") for call in made.calls["walk_forward"]] == ["s", None, None]
     told = [{name: call[name] for name in training if name in call} for call in made.calls["walk_forward"]]
     mine = {"warm_start": True, "incremental": "1D", "batched": True}

@@ -107,6 +107,11 @@ def test_curves_are_told_and_drawn() -> None:
     assert "5 folds trained for 2 epochs." in training_body(trained(None, curve(1.0, 2.0)))
 
 
+def test_a_thinned_curve_counts_all_its_epochs() -> None:
+    thinned = [entry for entry in curve(*[5.0] * 99, 1.0) if entry["epoch"] % 9 == 0]
+    assert "folds trained for 100 epochs; in 6 of them the last" in training_body(trained(thinned))
+
+
 @pytest.mark.parametrize("nothing", [None, float("nan")])
 def test_without_validation_there_is_one_figure(nothing: float | None) -> None:
     body = training_body(trained(curve(nothing, nothing)))
