@@ -130,7 +130,7 @@ def test_large_moves_count_by_the_factor(model):
     weight = np.where(np.abs(y) > 0.02, 7.0, 1.0)
     options = {"loss": "weighted_squared", "loss_params": {"factor": 7}}
     for given, wanted in (({}, y.mean()), (options, np.average(y, weights=weight))):
-        found = model(**given).fit(windows, y, task=NUMBER).predict(windows).mean()
+        found = model(lookback=1, **given).fit(windows, y, task=NUMBER).predict(windows).mean()
         assert found == pytest.approx(wanted, abs=4e-3)
 
 
