@@ -40,7 +40,7 @@ def run_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
             rows, model = training_rows(shared, fold), fresh(shared, fold.number)
             fit = model.begin(rows.windows, rows.y, task=shared.task, validation=rows.validation)
             with seeded(model.seed):
-                begun[i] = rows, model, fit, model.begun(fit)[0]
+                begun[i] = rows, model, fit, model.forecaster(fit)[0]
     if begun:
         first, fit = next((model, fit) for _, model, fit, _ in begun.values())
         started = time.perf_counter()

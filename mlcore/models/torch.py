@@ -160,7 +160,7 @@ class TorchModel(BaseEstimator, ABC):
         """
         fit = self.begin(windows, y, task=task, validation=validation)
         with threads(self.threads), seeded(self.seed, fit.plan.device):
-            network, warm = self.begun(fit)
+            network, warm = self.forecaster(fit)
             history = train(network, fit.head, windows, fit.y, validation=fit.validation, plan=fit.plan, begun=warm)
         return self.end(fit, network, history)
 
@@ -179,7 +179,7 @@ class TorchModel(BaseEstimator, ABC):
             plan = replace(plan, learning_rate=plan.learning_rate * self.warm_rate)
         return Fit(task, make_head(task, y, loss), plan, windows, y, validation)
 
-    def begun(self, fit: Fit) -> tuple[Forecaster, bool]:
+    def forecaster(self, fit: Fit) -> tuple[Forecaster, bool]:
         """Return the network to train, and whether it has another's weights; call it inside `seeded`."""
         symbols = embedding_of(self, fit.windows) if self.embeds_symbol else None
         network = self._forecaster(fit.windows.shape[2], fit.head, symbols)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from mlcore.bars import bars_sha256, read_bars
 from mlcore.errors import BarwiseError, did_you_mean
-from mlcore.features.table import DEFAULT_FEATURES
+from mlcore.features import DEFAULT_FEATURES
 from mlcore.labels import down_move, up_move
 from mlcore.plugins import MODELS
 from mlcore.quality import Rows

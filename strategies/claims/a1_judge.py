@@ -136,7 +136,8 @@ def _latencies(latency: Mapping[str, np.ndarray]) -> list[Verdict]:
             verdicts.append(Verdict(f"{model} decides in under {limit:.0f} ms", "not tested", "It was not trained."))
             continue
         median = median_of(latency[model])
-        found = f"Median {in_words(median, '{:.2f}')} ms over {len(latency[model]):,} windows, one thread."
+        over = f"over {len(latency[model]):,} decisions, features included, one thread"
+        found = f"Median {in_words(median, '{:.2f}')} ms {over}."
         verdicts.append(Verdict(f"{model} decides in under {limit:.0f} ms", below(median, limit), found))
     return verdicts
 

@@ -13,23 +13,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlcore.bars import missing_bars
+from mlcore.confidence import check_confidence
+from mlcore.errors import BarwiseError
 from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.features.recipes import Recipe
 from mlcore.folds import WalkForward
 from mlcore.gaps import finite_windows, window_mask
+from mlcore.live import LiveForecaster
 from mlcore.store import StoreError, load_fold
 from mlcore.store.run import check_store
 from mlcore.store.state import check_storable
 from mlcore.tasks import Label
 from mlcore.walkforward import walk_forward
-from mlcore.windows import Windows
 from strategies.comparison.config import ComparisonConfig
 from strategies.main_job import make_model
 from strategies.output import plain
 
+KEYS = ("train", "test", "expanding", "latency", "max_gap", "seed", "confidence")
 LATENCY_REPEATS = 200
 WARM_UP_REPEATS = 5
 
@@ -43,7 +45,7 @@ class Entrant:
     seconds
         Of one core, all folds: fitting and forecasting.
     latency
-        Seconds that one forecast of one window takes, one thread, last fold's model: each of 200, in order.
+        Seconds of each of the last 200 decisions of the last fold's model, bar in to forecast out, one thread.
     size
         Bytes of the last fold in the store; None, with a note, for a model that cannot be stored.
     stride
@@ -152,6 +154,7 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
             shuffle_labels=shuffle_labels,
             store=store,
             stride=stride,
+            confidence=_confidence(config.confidence, protocol.label, model),
             progress=lambda done, total, *_: progress(entered, done, total),
         )
         stored = [fold["stored"] for fold in run.folds if fold.get("stored")] if store else []
@@ -159,7 +162,10 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
         latency: tuple[float, ...] = ()
         if store and stored:
             size = sum(path.stat().st_size for path in (store / stored[-1]).iterdir())
-            latency = decision_latency(store / stored[-1], features)
+            try:
+                latency = decision_latency(store / stored[-1], protocol.bars, protocol.features)
+            except BarwiseError as error:
+                notes = [*notes, f"latency is not measured: {error}"]
     return Entrant(
         entered,
         run.forecasts,
@@ -174,27 +180,33 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
     )
 
 
-def decision_latency(fold: Path, features: pd.DataFrame, repeats: int = LATENCY_REPEATS) -> tuple[float, ...]:
-    """Return the seconds that each of `repeats` forecasts takes: one window of scaled features in, one forecast out.
+def _confidence(name: str | None, label: Label, model: Any) -> str | None:
+    """The rule asked for, or the label's own for a model that cannot speak by it."""
+    try:
+        check_confidence(name, label.task, model)
+    except BarwiseError:
+        return None
+    return name
 
-    On one thread, by the model stored in `fold`, over the last whole windows of `features`; the features
-    themselves and what comes after (weights, orders) are not in it. A few are made before the clock starts.
+
+def decision_latency(
+    folder: Path, bars: pd.DataFrame, recipes: Sequence[Recipe], repeats: int = LATENCY_REPEATS
+) -> tuple[float, ...]:
+    """Return the seconds that each of the last decisions takes, bar in to forecast out, its features included.
+
+    By the fold stored in `folder`, one thread, over the newest `repeats` bars after its training (fewer where there
+    are fewer); weights and orders are not in it. A few are made before the clock starts.
     """
-    stored = load_fold(fold)
-    lookback = int(stored.model.lookback)
-    table = np.ascontiguousarray(features.to_numpy(np.float64))
-    rows = np.flatnonzero(finite_windows(table, lookback))[-repeats:]
-    table = table if stored.scaler is None else stored.scaler.transform(table)
+    fold = load_fold(folder)
+    after = int(bars.index.searchsorted(pd.Timestamp(fold.record["trained_through"]), side="right"))
+    first = max(after, len(bars) - repeats - WARM_UP_REPEATS)
+    live = LiveForecaster(fold, bars.iloc[:first], recipes)
     taken = []
-    with threadpool_limits(1):
-        for at in range(WARM_UP_REPEATS + repeats):
-            row = int(rows[at % len(rows)])
-            window = Windows(
-                np.ascontiguousarray(table[row - lookback + 1 : row + 1]), np.array([lookback - 1]), lookback
-            )
-            started = time.perf_counter()
-            stored.model.predict(window)
-            taken.append(time.perf_counter() - started)
+    rows: list[Any] = bars.iloc[first:].to_dict("records")
+    for stamp, bar in zip(bars.index[first:], rows, strict=True):
+        started = time.perf_counter()
+        live.step(stamp, bar)
+        taken.append(time.perf_counter() - started)
     return tuple(taken[WARM_UP_REPEATS:])
 
 
@@ -212,7 +224,7 @@ def _fingerprint(protocol: Protocol, name: str, model: Any, shuffle_labels: bool
         "shuffle_labels": shuffle_labels,
         "stride": stride_of(model, config.stride),
     }
-    said |= {key: getattr(config, key) for key in ("train", "test", "expanding", "latency", "max_gap", "seed")}
+    said |= {key: getattr(config, key) for key in KEYS}
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 

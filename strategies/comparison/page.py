@@ -188,7 +188,7 @@ def _sharpes(found: Comparison, ordered: list[str]) -> str:
 
 
 def _taken(found: Comparison) -> str:
-    head = ["model", "training, s", "folds", "forecast of one window, ms", "stored, kB", "stride"]
+    head = ["model", "training, s", "folds", "decision, ms", "stored, kB", "stride"]
     rows = []
     for name, one in found.entrants.items():
         ms = 1000 * float(np.median(one.latency)) if one.latency else None
@@ -196,8 +196,8 @@ def _taken(found: Comparison) -> str:
         cells = [shown(one.seconds, "{:,.1f}"), f"{one.folds}", shown(ms, "{:.2f}"), shown(size, "{:,.0f}")]
         rows.append([words_of(name), *cells, str(one.stride)])
     words = (
-        "Training is the time of one core over all folds, their forecasts included. Latency is the median of 200 "
-        "forecasts of one window, one thread, the features not in it. The size is the last fold's, as stored."
+        "Training is the time of one core over all folds, their forecasts included. A decision is from a bar in to its "
+        "forecast out, features included, on one thread: the median of 200. The size is the last fold's, as stored."
     )
     lines = [f"{words_of(name)}: failed. {one.failure}" for name, one in found.entrants.items() if one.failure]
     lines += [f"{words_of(name)}: {note}" for name, one in found.entrants.items() for note in one.notes]

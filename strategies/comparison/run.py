@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mlcore.bars import bars_sha256, read_bars
+from mlcore.confidence import confidence_rule
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.quality import loss_name
 from strategies.backtest import backtest
@@ -86,8 +87,10 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
         repair = tuple(word.strip() for word in config.repair.split(",") if word.strip())
-        bars = read_bars(config.bars, repair=repair, stamped=config.stamped, symbol=config.symbol)
-        label = one_start(make_label(bars, config), bars, models, config.max_gap)
+        bars = read_bars(config.file, repair=repair, stamped=config.stamped, symbol=config.symbol)
+        label = make_label(bars, config)
+        confidence_rule(config.confidence, label.task)  # refuses a name that is none; a model may be unable to use it
+        label = one_start(label, bars, models, config.max_gap)
         protocol = Protocol(config, bars, label, bars_sha256(bars))
         entrants = _enter_all(protocol, names, progress)
         judged = judge(

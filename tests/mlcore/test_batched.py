@@ -54,7 +54,7 @@ def together(model, sets, task):
     for one, (windows, y, held) in model_sets(model, sets):
         fits.append(one.begin(windows, y, task=task, validation=held))
         with seeded(one.seed):
-            networks.append(one.begun(fits[-1])[0])
+            networks.append(one.forecaster(fits[-1])[0])
         models.append(one)
     curves = train_together(fits, networks)
     return [one.end(*rest) for one, *rest in zip(models, fits, networks, curves, strict=True)]

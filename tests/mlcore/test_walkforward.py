@@ -239,6 +239,36 @@ def test_thirty_rows_to_fit_on_are_enough_and_29_are_not():
         walked(label=label, folds=WalkForward(train=38, test=300))
 
 
+class Counting(Linear):
+    """Remembers which rows it was fitted on, and how many were held out."""
+
+    seen: list = []
+
+    def fit(self, windows, y, *, task, validation=None):
+        Counting.seen.append((windows.rows.copy(), y.copy(), len(validation[0])))
+        return super().fit(windows, y, task=task, validation=validation)
+
+
+def test_a_stride_thins_the_inner_training_rows_and_nothing_else():
+    Counting.seen = []
+    runs = [walked(Counting(), stride=stride) for stride in (1, 4)]
+    whole, thin = Counting.seen[: len(runs[0].folds)], Counting.seen[len(runs[0].folds) :]
+    for (rows, y, held_out), (fewer, y_fewer, still) in zip(whole, thin, strict=True):
+        local = rows - rows[-1]  # rows count from each fold's first: compare from the newest
+        np.testing.assert_array_equal((fewer - fewer[-1])[::-1], local[::-1][::4])
+        np.testing.assert_array_equal(y_fewer[::-1], y[::-1][::4])
+        assert held_out == still
+    assert runs[0].forecasts.index.equals(runs[1].forecasts.index)
+    assert [fold["n_validation"] for fold in runs[0].folds] == [fold["n_validation"] for fold in runs[1].folds]
+    assert not runs[0].forecasts["signal"].equals(runs[1].forecasts["signal"])
+
+
+@pytest.mark.parametrize("stride", [0, 1.5, True])
+def test_a_stride_that_is_no_count_is_refused(stride):
+    with pytest.raises(BarwiseError, match="`stride` is"):
+        walked(stride=stride)
+
+
 class Heir(Linear):
     """Counts the fits behind it, and the updates; `heard` holds what every fit was started from."""
 
@@ -300,33 +330,3 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends_and_its_best():
     ]
     without = [{"epoch": i + 1, "loss": 0.1, "validation": np.nan} for i in range(80)]
     assert len(curve_of(SimpleNamespace(history_=without))) == 50
-
-
-class Counting(Linear):
-    """Remembers which rows it was fitted on, and how many were held out."""
-
-    seen: list = []
-
-    def fit(self, windows, y, *, task, validation=None):
-        Counting.seen.append((windows.rows.copy(), y.copy(), len(validation[0])))
-        return super().fit(windows, y, task=task, validation=validation)
-
-
-def test_a_stride_thins_the_inner_training_rows_and_nothing_else():
-    Counting.seen = []
-    runs = [walked(Counting(), stride=stride) for stride in (1, 4)]
-    whole, thin = Counting.seen[: len(runs[0].folds)], Counting.seen[len(runs[0].folds) :]
-    for (rows, y, held_out), (fewer, y_fewer, still) in zip(whole, thin, strict=True):
-        local = rows - rows[-1]  # rows count from each fold's first: compare from the newest
-        np.testing.assert_array_equal((fewer - fewer[-1])[::-1], local[::-1][::4])
-        np.testing.assert_array_equal(y_fewer[::-1], y[::-1][::4])
-        assert held_out == still
-    assert runs[0].forecasts.index.equals(runs[1].forecasts.index)
-    assert [fold["n_validation"] for fold in runs[0].folds] == [fold["n_validation"] for fold in runs[1].folds]
-    assert not runs[0].forecasts["signal"].equals(runs[1].forecasts["signal"])
-
-
-@pytest.mark.parametrize("stride", [0, 1.5, True])
-def test_a_stride_that_is_no_count_is_refused(stride):
-    with pytest.raises(BarwiseError, match="`stride` is"):
-        walked(stride=stride)

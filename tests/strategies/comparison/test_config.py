@@ -1,9 +1,12 @@
+from dataclasses import fields
+
 import pytest
 
 from mlcore.errors import BarwiseError
 from mlcore.plugins import MODELS
 from strategies.cli import parse_config
 from strategies.comparison.config import ComparisonConfig
+from strategies.main_job import LABEL_FLAGS, MODEL_FLAGS
 
 
 def config(**more) -> ComparisonConfig:
@@ -54,3 +57,29 @@ def test_the_flag_model_is_not_one_of_a_comparison():
     assert parsed.names == ("lstm",)
     with pytest.raises(BarwiseError, match="Did you mean '--models'"):
         parse_config(ComparisonConfig, ["--bars", "x", "--out", "y", "--model", "lstm"], "")
+
+
+def test_a_loss_is_for_the_models_that_can_be_trained_by_one():
+    both = config(loss="focal", class_weights="balanced", models="lstm,naive")
+    both.check_set()
+    assert (both.of("lstm").loss, both.of("naive").loss) == ("focal", None)
+    with pytest.raises(BarwiseError, match="`loss` is 'focal', and none"):
+        config(loss="focal", models="naive").check_set()
+
+
+def test_a_model_may_be_named_by_its_path():
+    path = "sklearn.ensemble.ExtraTreesClassifier"
+    assert config(models=path).names == (path,)
+    assert config(models=path, preset="light").of(path).preset is None
+
+
+# What the comparison reads: a new flag of the main job must be read here too, or be hidden (it would do nothing).
+READ = {"bars", "out", "preset", "set", "confidence", "label", "label_entry", "train", "test", "expanding", "latency"}
+READ |= {"max_gap", "repair", "stamped", "symbol", "commission", "slippage", "sizer", "sizer_params", "entry", "exit"}
+READ |= {"min_hold", "band", "side", "min_confidence", "engine", "days_per_year", "cash", "n_jobs", "seed", "overwrite"}
+READ |= {"models", "skip", "shuffled", "stride", "resamples", *MODEL_FLAGS, *LABEL_FLAGS.values()}
+
+
+def test_no_flag_does_nothing():
+    shown = {field.name for field in fields(ComparisonConfig) if not field.metadata.get("hidden")}
+    assert shown == READ
