@@ -206,8 +206,6 @@ def forecast_block(shared: Shared, fold: Fold, inputs: Inputs, model: Any, outco
         ready = inputs.those_scaled(fold.test[part][shared.tradable[fold.test[part]]])
         (ahead,) = inputs.windows(ready)
         _forecast(shared, ahead, model, outcome, part[np.searchsorted(fold.test[part], ready)])
-        if not number and fold.number == shared.explained:
-            outcome.explanation = explanation_of(model, ahead)
     asked = fold.test[shared.tradable[fold.test]]
     symbol_of = shared.layout.symbol_of
     outcome.left_out = tuple(np.setdiff1d(symbol_of(asked), symbol_of(inputs.those_scaled(asked))).tolist())

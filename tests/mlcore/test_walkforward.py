@@ -319,7 +319,7 @@ def test_training_curves_are_plain_numbers_fold_by_fold():
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends_and_its_best():
-    losses = np.r_[np.linspace(2.0, 1.0, 347), 0.5, np.linspace(1.0, 3.0, 652)]
+    losses = np.r_[np.linspace(2.0, 1.0, 357), 0.5, np.linspace(1.0, 3.0, 642)]
     history = [{"epoch": i + 1, "loss": 0.1, "validation": loss, "seconds": 3.0} for i, loss in enumerate(losses)]
     curve = curve_of(SimpleNamespace(history_=history))
     assert 50 <= len(curve) <= 51

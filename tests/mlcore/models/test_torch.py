@@ -426,3 +426,12 @@ def test_validation_of_another_shape_is_refused():
     windows, y = Windows(table, np.arange(L - 1, 300), L), np.column_stack([move, move])[L - 1 : 300]
     with pytest.raises(BarwiseError, match=r"`validation` has labels of shape \(292,\); they must be \(292, 2\)"):
         small(LSTM).fit(windows, y, task=NUMBER.over((5, 15)), validation=(windows, y[:, 0]))
+
+
+def test_what_the_loop_is_told_is_what_was_asked_for():
+    asked = {"schedule": "plateau", "clip": 0.3, "precision": "double", "batch": 3, "epochs": 4, "patience": 2}
+    plan = small(TCN, **asked).plan()
+    assert {name: getattr(plan, name) for name in asked} == asked
+    for name, value in (("schedule", "plato"), ("clip", 0.0), ("precision", "half"), ("warm_rate", -1.0)):
+        with pytest.raises(BarwiseError, match=f"`{name}` is"):
+            small(TCN, **{name: value}).plan()
