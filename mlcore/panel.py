@@ -33,8 +33,8 @@ class PanelRun:
         Symbol -> its label, to hold the forecasts against.
     folds
         As in `WalkForwardRun`; the rows counted are those of all symbols, the stamps are of all symbols.
-    notes
-        Sentences the reader must see.
+    notes, told
+        Sentences the reader must see; ``told`` has those of single symbols again, by symbol.
     explanation
         As in `WalkForwardRun`: what the last fold's model looks at, the same for all symbols.
     """
@@ -44,6 +44,7 @@ class PanelRun:
     folds: list[dict[str, Any]]
     notes: tuple[str, ...] = field(default=())
     explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
+    told: dict[str, list[str]] = field(default_factory=dict)
 
     def of(self, symbol: str) -> WalkForwardRun:
         """Return what concerns one symbol: its forecasts, and the folds that hold bars of it, its own bars counted."""
@@ -54,7 +55,9 @@ class PanelRun:
             for fold in self.folds
             if fold["fold"] in counts.index
         ]
-        return WalkForwardRun(forecasts, own, self.notes, self.explanation)
+        others = {text for other, texts in self.told.items() if other != symbol for text in texts}
+        notes = tuple(note for note in self.notes if note not in others)
+        return WalkForwardRun(forecasts, own, notes, self.explanation)
 
 
 def walk_forward_panel(
@@ -118,8 +121,9 @@ def walk_forward_panel(
     outcomes = run_folds(shared, plan, [None] * len(plan), n_jobs, progress)
     run = stitch(stacked, plan, outcomes, confidence)
     forecasts = _by_symbol(stacked, plan, run.forecasts)
-    notes = (*run.notes, *_left_out(stacked, outcomes, forecasts))
-    return PanelRun(forecasts, labels, run.folds, notes, run.explanation)
+    told = _left_out(stacked, outcomes, forecasts)
+    notes = (*run.notes, *(text for texts in told.values() for text in texts))
+    return PanelRun(forecasts, labels, run.folds, notes, run.explanation, told)
 
 
 def _member(
@@ -145,16 +149,21 @@ def _by_symbol(stacked: Stack, plan: Sequence[Fold], whole: pd.DataFrame) -> dic
     }
 
 
-def _left_out(stacked: Stack, outcomes: Sequence[Outcome], forecasts: Mapping[str, pd.DataFrame]) -> list[str]:
+def _left_out(
+    stacked: Stack, outcomes: Sequence[Outcome], forecasts: Mapping[str, pd.DataFrame]
+) -> dict[str, list[str]]:
     """Say which symbols which folds leave out, and which have no bar out of sample."""
     folds: dict[int, list[str]] = {}
     for outcome in outcomes:
-        for symbol in outcome.left_out:
-            folds.setdefault(symbol, []).append(str(outcome.number))
-    notes = [
-        f"{stacked.symbols[symbol]} is not forecast in fold {', '.join(numbers)}: fewer than {FEWEST_SCALER_ROWS} "
-        "whole rows before it to be scaled by."
-        for symbol, numbers in sorted(folds.items())
-    ]
-    silent = [symbol for symbol in stacked.symbols if symbol not in forecasts]
-    return notes + [f"{symbol} has no bar out of sample: it is trained on where it can be." for symbol in silent]
+        for number in outcome.left_out:
+            folds.setdefault(number, []).append(str(outcome.number))
+    told: dict[str, list[str]] = {}
+    for number, symbol in enumerate(stacked.symbols):
+        if number in folds:
+            told[symbol] = [
+                f"{symbol} is not forecast in fold {', '.join(folds[number])}: fewer than {FEWEST_SCALER_ROWS} whole "
+                "rows before it to be scaled by."
+            ]
+        if symbol not in forecasts:
+            told[symbol] = [f"{symbol} has no bar out of sample: it is trained on where it can be."]
+    return told

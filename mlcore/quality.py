@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mlcore.confidence import centre
 from mlcore.errors import BarwiseError
 from mlcore.metrics import PRECISION_AT, SMALLEST_PROBABILITY
 from mlcore.tasks import Label, Task
@@ -46,12 +47,13 @@ class Rows:
             raise BarwiseError(f"`forecasts` hold the stamp {forecasts.index[int(np.argmin(at))]}, which is no bar.")
         label = label.parts()[0]
         signal, confidence = (forecasts[name].to_numpy(np.float64) for name in ("signal", "confidence"))
-        raw = forecasts[list(label.task.outputs)].to_numpy(np.float64)
-        values, returns = label.values[at], label.returns[at]
+        lead = label.parts()[0]  # signal and confidence are the leading horizon's
+        raw = forecasts[list(lead.task.outputs)].to_numpy(np.float64)
+        values, returns = lead.values[at], lead.returns[at]
         known = np.isfinite(np.column_stack([signal, confidence, raw, values, returns])).all(axis=1)
         stamps = index[at[known]]
         signal, confidence, values, returns = signal[known], confidence[known], values[known], returns[known]
-        return cls(stamps, _day(stamps), signal, confidence, raw[known], values, returns, label.task)
+        return cls(stamps, _day(stamps), signal, confidence, raw[known], values, returns, lead.task)
 
     def at(self, stamps: pd.DatetimeIndex) -> Rows:
         """Return the rows of `stamps`, all of which must be there."""
@@ -64,9 +66,8 @@ class Rows:
 
     @property
     def center(self) -> np.ndarray:
-        """``(N,)``: the expected return, or the middle quantile."""
-        q = np.asarray(self.task.quantiles)
-        return self.raw[:, int(np.argmin(np.abs(q - 0.5))) if len(q) else 0]
+        """``(N,)``: the expected return, or the median."""
+        return centre(self.raw, self.task)
 
     @property
     def classes(self) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:

@@ -34,7 +34,9 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     argv = _config_first(list(sys.argv[1:] if argv is None else argv))
     for field in _flags(config_type):
         kinds, flag = _alternatives(hints[field.name]), "--" + field.name.replace("_", "-")
-        if any(typing.get_origin(kind) is dict for kind in kinds):
+        if any(typing.get_origin(kind) is list for kind in kinds):
+            argv = _again_as_list(flag, argv)
+        elif any(typing.get_origin(kind) is dict for kind in kinds):
             argv = _pairs_as_json(flag, argv)
         elif len(kinds) > 1 and any(typing.get_origin(kind) is tuple for kind in kinds):
             argv = _lists_as_json(flag, argv, or_one=bool({int, float, str} & set(kinds)))
@@ -113,6 +115,24 @@ def _pairs_as_json(flag: str, argv: list[str]) -> list[str]:
         else:
             rest.append(word)
     return [*rest, flag, json.dumps(pairs)] if pairs else rest
+
+
+def _again_as_list(flag: str, argv: list[str]) -> list[str]:
+    """Write a flag that is given more than once, or with several words, as one JSON list; one word stays a word."""
+    rest: list[str] = []
+    given: list[str] = []
+    last = ""
+    for word in argv:
+        if word.startswith("--"):
+            last, _, value = word.partition("=")
+            given += [value] * (last == flag and bool(value))
+        elif last == flag:
+            given.append(word)
+        if last != flag:
+            rest.append(word)
+    if not given:
+        return argv
+    return [*rest, flag, given[0] if len(given) == 1 else json.dumps(given)]
 
 
 def _lists_as_json(flag: str, argv: list[str], *, or_one: bool) -> list[str]:

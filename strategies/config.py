@@ -21,7 +21,12 @@ def _flag(default: Any, text: str) -> Any:
 class StudyConfig:
     """Settings of one walk-forward run, traded. Each field is a flag (``n_jobs`` is ``--n-jobs``)."""
 
-    bars: str = field(metadata={"help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`)"})
+    bars: list[str] | str = field(
+        metadata={
+            "help": "Parquet or CSV file of bars, or `sp500` (daily, ships with `arch`); several (the flag again, or "
+            "commas) or a file of several symbols train one model on all of them"
+        }
+    )
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
     model: str = _flag(
         "linear", "a model: linear, lightgbm, lstm, ... (a name that is none lists them all) or package.module.Class"
@@ -66,7 +71,7 @@ class StudyConfig:
     max_gap: int = _flag(3, "missing bars in a row that a window or a label may span")
     repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
     stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
-    symbol: str | None = _flag(None, "which symbol of a file that holds several")
+    symbol: str | None = _flag(None, "which symbol of a file that holds several; A,B for some; default all")
     calibration: Literal["none", "temperature", "platt", "isotonic"] = _flag(
         "none", "classes: correct probabilities by what past forecasts of the run turned out to be worth"
     )
@@ -120,6 +125,14 @@ class StudyConfig:
         out = Path(self.out).expanduser().resolve()
         if self.store is not None and out in (store := Path(self.store).expanduser().resolve(), *store.parents):
             raise BarwiseError(f"`store` is {self.store!r}, inside `out`, which is made anew: give a folder beside it.")
+
+    @property
+    def file(self) -> str:
+        """The one file of bars; several are refused."""
+        files = [self.bars] if isinstance(self.bars, str) else self.bars
+        if len(files) != 1:
+            raise BarwiseError(f"`bars` names {len(files)} files; this takes one.")
+        return files[0]
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, in the order of the flags."""

@@ -12,15 +12,16 @@ from pathlib import Path
 from mlcore.errors import BarwiseError
 
 RESULT_SUFFIXES = frozenset({".parquet", ".json", ".html", ".png", ".csv"})
+INDEX = "index.html"  # a pooled job's, beside one folder a symbol
 
 
 def check_folder(path: str | Path, *, overwrite: bool = False) -> Path:
     """Return the resolved `path` if a result may be written there; call it before hours of work.
 
     Refused: a file, a folder that holds anything (unless `overwrite`), and with `overwrite` a folder that holds
-    more than the files of an earlier result: those suffixes only, no folders, so that a slip of the keyboard
-    deletes nothing else. Refused too: a place where no folder can be made, because a parent is a file or may not
-    be written to. Nothing is made.
+    more than the files of an earlier result: those suffixes only, no folders but those of a pooled job's symbols, so
+    that a slip of the keyboard deletes nothing else. Refused too: a place where no folder can be made, because a
+    parent is a file or may not be written to. Nothing is made.
     """
     target = Path(path).expanduser().resolve()
     _check_parents(target.parent)
@@ -34,7 +35,7 @@ def check_folder(path: str | Path, *, overwrite: bool = False) -> Path:
             f"`out` is {str(path)!r}, which already holds {held[0].name!r} ({len(held)} entries): give another folder, "
             "or `--overwrite` to replace an earlier result."
         )
-    strange = [entry for entry in held if not entry.is_file() or entry.suffix not in RESULT_SUFFIXES]
+    strange = [entry for entry in held if not _is_of_a_result(entry, (target / INDEX).is_file())]
     if strange:
         raise BarwiseError(
             f"`out` is {str(path)!r}, which holds {strange[0].name!r}: that is no file of an earlier result, so the "
@@ -63,6 +64,13 @@ def result_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
             for parent in made:
                 parent.rmdir()
         raise
+
+
+def _is_of_a_result(entry: Path, pooled: bool) -> bool:
+    """Tell whether an earlier job may have made `entry`: a file of a result, or a pooled job's folder of such."""
+    if entry.is_file():
+        return entry.suffix in RESULT_SUFFIXES
+    return pooled and entry.is_dir() and all(_is_of_a_result(held, False) for held in entry.iterdir())
 
 
 def _put_in_place(beside: Path, target: Path) -> None:

@@ -67,7 +67,7 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Protocol:
+class StudyProtocol:
     """What the model and its rivals have in common: the same bars, label, features, folds, trading."""
 
     config: StudyConfig
@@ -80,21 +80,23 @@ class _Protocol:
         self, stage: str, model: Any, *, shuffle_labels: bool = False, store: str | None = None
     ) -> WalkForwardRun:
         """Walk `model` forward over all folds."""
+        return self.walk(stage, model, self.options(stage, model) | {"shuffle_labels": shuffle_labels, "store": store})
+
+    def walk(self, stage: str, model: Any, options: dict[str, Any]) -> WalkForwardRun:
+        """Walk `model` forward over the bars; `options` are the protocol's."""
+        return walk_forward(self.bars, model, label=self.label, features=self.features, **options)
+
+    def options(self, stage: str, model: Any) -> dict[str, Any]:
+        """Return what every walk of the protocol has in common."""
         config = self.config
-        return walk_forward(
-            self.bars,
-            model,
-            label=self.label,
-            features=self.features,
-            folds=WalkForward(config.train, config.test, expanding=config.expanding, latency=config.latency),
-            max_gap=config.max_gap,
-            n_jobs=config.n_jobs,
-            seed=config.seed,
-            shuffle_labels=shuffle_labels,
-            store=store,
-            confidence=self.confidence(model),
-            progress=lambda done, total, *_: self.progress(stage, done, total),
-        )
+        return {
+            "folds": WalkForward(config.train, config.test, expanding=config.expanding, latency=config.latency),
+            "max_gap": config.max_gap,
+            "n_jobs": config.n_jobs,
+            "seed": config.seed,
+            "confidence": self.confidence(model),
+            "progress": lambda done, total, *_: self.progress(stage, done, total),
+        }
 
     @property
     def index(self) -> pd.DatetimeIndex:
@@ -170,9 +172,15 @@ def with_warnings(make: Callable[[], Study]) -> Study:
 
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
-    bars = read_bars(config.bars, repair=repairs_of(config.repair), stamped=config.stamped, symbol=config.symbol)
+    bars = read_bars(config.file, repair=repairs_of(config.repair), stamped=config.stamped, symbol=config.symbol)
     model = make_model(config.model, config)
-    protocol = _Protocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
+    protocol = StudyProtocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
+    return study_of(protocol, model, f"{config.model} on {Path(config.file).name}", started)
+
+
+def study_of(protocol: StudyProtocol, model: Any, title: str, started: float) -> Study:
+    """Forecast, trade in the config's engines, and hold it against the rivals."""
+    config, bars, progress = protocol.config, protocol.bars, protocol.progress
     calibration = protocol.calibration(model)
     calibration.check(protocol.label.task)
     raw = protocol.forecast(config.model, model, store=config.store)
@@ -185,7 +193,7 @@ def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     quality = forecast_quality(run.forecasts, protocol.label, protocol.index)
     quality_notes = quality.pop("notes")
     return Study(
-        title=f"{config.model} on {Path(config.bars).name}",
+        title=title,
         bars=bars.loc[run.forecasts.index],
         forecasts=run.forecasts,
         results=results,
@@ -272,7 +280,7 @@ def _known(function: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in inspect.signature(function).parameters}
 
 
-def _rivals(protocol: _Protocol, model: Any, run: WalkForwardRun) -> Iterator[tuple[str, pd.Series]]:
+def _rivals(protocol: StudyProtocol, model: Any, run: WalkForwardRun) -> Iterator[tuple[str, pd.Series]]:
     """Weigh the rivals on the same bars by the same rule: held, flat, shuffled labels, and linear."""
     index = run.forecasts.index
     yield "buy_and_hold", pd.Series(1.0, index=index)
@@ -293,7 +301,7 @@ def _is_not_linear(model: Any) -> bool:
     return bool(mine != its)
 
 
-def _baselines(protocol: _Protocol, model: Any, run: WalkForwardRun, n_traded: int) -> dict[str, BacktestResult]:
+def _baselines(protocol: StudyProtocol, model: Any, run: WalkForwardRun, n_traded: int) -> dict[str, BacktestResult]:
     """Trade the rivals over the same bars with the same costs, in one engine."""
     engine: Engine = "backtrader" if protocol.config.engine == "backtrader" else "vectorbt"
     found: dict[str, BacktestResult] = {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pandas as pd
 from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,6 +14,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from strategies.main_job import Progress
+from strategies.panel_report import shown
 from strategies.result import BacktestResult
 from strategies.study import Study
 
@@ -25,6 +27,9 @@ COLUMNS = (
     ("costs", "costs", "{:,.0f}"),
     ("turnover", "turnover", "{:,.0f}"),
 )
+
+
+SHOWN = ("symbol", "forecasts", "orders", "total_return", "sharpe", "max_drawdown", "rank_ic", "agrees")
 
 
 @contextmanager
@@ -67,6 +72,16 @@ def print_study(study: Study, console: Console) -> None:
         console.print(_trust(study.reliability), markup=False)
     for note in study.notes:
         console.print(f"note: {note}", markup=False)
+
+
+def print_summary(summary: pd.DataFrame, console: Console) -> None:
+    """Print one row a symbol of a pooled job."""
+    table = Table(title=f"{len(summary)} symbols, one model, out of sample, after costs", box=HORIZONTALS, padding=0)
+    for column in SHOWN:
+        table.add_column(column.replace("_", " "), justify="left" if column == "symbol" else "right")
+    for row in summary.to_dict("records"):
+        table.add_row(*(shown(column, row[column]) for column in SHOWN))
+    console.print(table)
 
 
 def _costs(result: BacktestResult) -> float:

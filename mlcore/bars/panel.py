@@ -14,7 +14,7 @@ from mlcore.bars.columns import SYMBOLS, key_of
 from mlcore.bars.read import BUNDLED, _read, read_bars
 from mlcore.errors import BarsError, BarwiseWarning, did_you_mean
 
-_TICKER = re.compile(r"(?<![A-Za-z0-9])[0-9]*[A-Z]{2,}[A-Z0-9]*(?:USDT|USDC|BUSD|FDUSD|USD|EUR|BTC|ETH)(?![A-Za-z0-9])")
+_TICKER = re.compile(r"(?<![A-Za-z0-9])[A-Z0-9]+(?:USDT|USDC|BUSD|FDUSD|USD|EUR|BTC|ETH)(?![A-Za-z0-9])")
 Paths = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 

@@ -109,9 +109,9 @@ class Case:
         rng = np.random.default_rng(7)
         self.table = rng.standard_normal((N, F)).astype(np.float32)
         self.move = 1.5 * self.table[:, 0].astype(np.float64) + 0.7 * rng.standard_normal(N)
-        self.moves = [self.move]  # of each horizon; the second one is told by another feature
+        self.moves = [self.move]  # of each horizon; the second one goes the other way
         if task.n_horizons > 1:
-            self.moves.append(1.5 * self.table[:, 1].astype(np.float64) + 0.7 * rng.standard_normal(N))
+            self.moves.append(-1.5 * self.table[:, 0].astype(np.float64) + 0.7 * rng.standard_normal(N))
         y = np.column_stack([self._label(move, task.lead) for move in self.moves])
         self.y = y if task.n_horizons > 1 else y[:, 0]
         self.rows = np.arange(self.model.lookback - 1, N)
@@ -374,4 +374,5 @@ SPOKEN_CHECKS: tuple[Callable[[Case], None], ...] = (
     model_finds_a_planted_signal,
     model_survives_the_store,
     model_refuses_labels_of_other_horizons,
+    model_explains_itself_in_tables,
 )

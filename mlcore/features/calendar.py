@@ -27,21 +27,21 @@ def day_of_week(bars: Bars) -> dict[str, np.ndarray]:
 
 
 @feature
-def calendar_ahead(bars: Bars, steps: int = 5) -> dict[str, np.ndarray]:
-    """Return the clock of the bar itself (0) and of the next `steps` bars, all known before the bar opens.
+def calendar_ahead(bars: Bars, steps: tuple[int, ...] = (5,)) -> dict[str, np.ndarray]:
+    """Return the clock of the bar itself (0) and of the bars `steps` ahead of it, all known before the bar opens.
 
-    Column ``day_sine_3`` in row `t` is the sine of `time_of_day` at the bar that should open three intervals
+    Column ``day_sine_5`` in row `t` is the sine of `time_of_day` at the bar that should open five intervals
     after `t`; ``day_cosine``, ``week_sine`` and ``week_cosine`` likewise. The stamps ahead are reckoned, not looked up:
     stamp of `t` plus so many intervals, the interval being the median of the newest 11 steps up to `t`. So neither a
     gap ahead nor a later change of the step is known early, and a market's weekend is not left out.
     """
-    if steps < 0:
-        raise BarwiseError(f"`steps` of calendar_ahead is {steps}; it must be at least 0.")
+    if len(set(steps)) < len(steps) or min(steps, default=1) < 1:
+        raise BarwiseError(f"`steps` of calendar_ahead are {steps}; they must be at least 1, each once.")
     stamps = _seconds(bars)
     interval = _usual_step(stamps)
     unknown = np.isnan(interval)
     columns = {}
-    for ahead in range(steps + 1):
+    for ahead in (0, *steps):
         opens = stamps + ahead * np.where(unknown, 0, interval).astype(np.int64)
         for name, place, places in (("day", opens % _DAY, _DAY), ("week", _weekday(opens), 7)):
             for part, values in _on_circle(place, places).items():

@@ -90,6 +90,12 @@ class Ensemble(BaseEstimator, ABC):
         """Slower clocks that members ask for."""
         return _union(member.clocks for member in self.member_models() if hasattr(member, "clocks"))
 
+    def check_task(self, task: Task) -> None:
+        """Refuse a task that a member refuses, before anything is fitted."""
+        for member in self.member_models():
+            if hasattr(member, "check_task"):
+                member.check_task(task)
+
     def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:
         """Fit the members on `windows`, the combiner on `validation`."""
         y = check_fit(windows, y, task, lookback=self.lookback)

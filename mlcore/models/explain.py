@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,11 +45,12 @@ def mean_over_windows(
     return {name: total / len(windows) for name, total in totals.items()}
 
 
-def by_bars_back(shares_AL: np.ndarray, newest: int = 0) -> pd.DataFrame:
+def by_bars_back(shares_AL: np.ndarray, ahead: Sequence[int] = ()) -> pd.DataFrame:
     """Return attention of heads to bars, oldest first, as a table: one row per bar back, columns ``mean`` and per head.
 
-    `newest` is the last column's place: 0 the bar that is forecast from, -1 the first one after it.
+    The last columns of `shares_AL` are what the heads gave to places so many bars `ahead`: rows below 0.
     """
-    back = pd.RangeIndex(newest + shares_AL.shape[1] - 1, newest - 1, -1, name=bars_back(1).name)
+    past = bars_back(shares_AL.shape[1] - len(ahead))
+    back = pd.Index([*past, *(-bars for bars in ahead)], name=past.name)
     heads = {f"head_{i + 1}": shares for i, shares in enumerate(shares_AL)}
     return pd.DataFrame({"mean": shares_AL.mean(axis=0)} | heads, index=back)

@@ -12,6 +12,8 @@ from mlcore.store.state import ModelState, task_of, task_values
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
+TOLD = ("feature_names_in_", "bar_interval_")  # by the walk-forward; no parameters, so not cloned
+
 
 class PerHorizon:
     """A base that gives a model `fit`, `predict`, `get_state` and `set_state` for one horizon or several.
@@ -49,8 +51,9 @@ class PerHorizon:
     def _clones(self) -> tuple[Any, ...]:
         models = tuple(clone(self) for _ in range(self.task_.n_horizons if self.task_.n_horizons > 1 else 0))
         for model in models:
-            if hasattr(self, "feature_names_in_"):  # told by the walk-forward; no parameter, so not cloned
-                model.feature_names_in_ = self.feature_names_in_
+            for name in TOLD:
+                if hasattr(self, name):
+                    setattr(model, name, getattr(self, name))
         return models
 
     def predict(self, windows: Windows) -> np.ndarray:

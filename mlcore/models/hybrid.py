@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from mlcore.errors import BarwiseError
 from mlcore.models.columns import told_column
-from mlcore.models.inputs import Validation, check_fit, check_windows, parts
+from mlcore.models.horizons import PerHorizon
+from mlcore.models.inputs import Validation, parts
 from mlcore.models.linear import Linear
-from mlcore.store.state import ModelState, task_of, task_values
+from mlcore.store.state import ModelState
 from mlcore.stretches import check_finite
 from mlcore.tasks import Task
 from mlcore.windows import Windows
@@ -61,7 +61,7 @@ def paths(lookback: int) -> np.ndarray:
     return np.tri(lookback + 1, lookback, -1)
 
 
-class Hybrid(BaseEstimator):
+class Hybrid(PerHorizon, BaseEstimator):
     """Two extrapolations of the log price in the window, for short horizons and sideways markets.
 
     One is a straight line by least squares, the other exponential smoothing, Holt's or the simple one (Holt 1957;
@@ -108,15 +108,12 @@ class Hybrid(BaseEstimator):
         self.max_iter = max_iter
         self.seed = seed
 
-    def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:
-        """Fit on `windows` and labels `y` ``(N,)``; `validation` is not used.
-
-        Raises BarwiseError for NaN, one class only, a table without ``log_return``, or smoothing outside [0, 1].
-        """
+    def check_task(self, task: Task) -> None:
+        """Refuse parameters that are out of range; every task is spoken."""
         self._check()
-        y = check_fit(windows, y, task, lookback=self.lookback)
+
+    def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:
         check_finite(windows)
-        self.task_, self.n_features_in_ = task, windows.shape[2]
         self.column_ = told_column(self, RETURN, windows.shape[2])
         target = np.asarray(task.scores)[y.astype(np.int64)] if task.kind == "classes" else y
         self.smoothing_, x_NX = self._best_smoothing(windows, target)
@@ -127,7 +124,6 @@ class Hybrid(BaseEstimator):
         self.residuals_ = np.zeros(0)
         if task.kind == "quantiles":
             self.residuals_ = np.quantile(y - self.linear_.predict(_rows(x_NX))[:, 0], task.quantiles)
-        return self
 
     def _check(self) -> None:
         if self.lookback < 3:
@@ -161,31 +157,24 @@ class Hybrid(BaseEstimator):
     def _linear(self) -> Linear:
         return Linear(shrinkage=self.shrinkage, max_iter=self.max_iter)
 
-    def predict(self, windows: Windows) -> np.ndarray:
-        """Return ``(N, n_outputs)`` float64 in the order of ``task.outputs``."""
-        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
+    def _predict_one(self, windows: Windows) -> np.ndarray:
         check_finite(windows)
-        if not len(windows):
-            return np.empty((0, self.task_.n_outputs))
         weights = np.hstack([trend_weights(self.lookback), smoothing_weights(self.lookback, *self.smoothing_)])
         raw = self.linear_.predict(_rows(self._filtered(windows, weights) / self.scale_))
         return raw + self.residuals_ if self.task_.kind == "quantiles" else raw
 
-    def get_state(self) -> ModelState:
+    def _get_state(self) -> ModelState:
         """What the fit has learnt, as numbers (`mlcore.store`)."""
         inner = self.linear_.get_state()
         arrays = {**inner.arrays, "residuals": self.residuals_, "scale": self.scale_}
         values = {"linear": dict(inner.values), "smoothing": self.smoothing_, "column": self.column_}
-        return ModelState(arrays, values=values | {"n_features": self.n_features_in_, "task": task_values(self.task_)})
+        return ModelState(arrays, values=values)
 
-    def set_state(self, state: ModelState) -> Self:
-        """Become the model that `state` was taken of; parameters are set already."""
+    def _set_state(self, state: ModelState) -> None:
         values = state.values
-        self.task_, self.n_features_in_, self.column_ = task_of(values["task"]), values["n_features"], values["column"]
-        self.smoothing_ = tuple(values["smoothing"])
+        self.column_, self.smoothing_ = values["column"], tuple(values["smoothing"])
         self.residuals_, self.scale_ = state.arrays["residuals"], state.arrays["scale"]
         self.linear_ = self._linear().set_state(ModelState(state.arrays, values=values["linear"]))
-        return self
 
 
 def _rows(x_NX: np.ndarray) -> Windows:

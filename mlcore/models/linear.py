@@ -132,8 +132,10 @@ class Linear(PerHorizon, BaseEstimator):
         """Return ``coefficients``: one row a feature (and bar back), one column an output; the windows do not matter.
 
         Features are scaled, so sizes compare. Classes: log-odds a deviation of the feature (of two classes the second
-        against the first). Returns and quantiles: log return a deviation.
+        against the first). Returns and quantiles: log return a deviation. Of several horizons the leading one's.
         """
+        if self.horizon_models_:
+            return self.horizon_models_[0].explain(windows)  # type: ignore[no-any-return]
         weights = np.concatenate([np.atleast_2d(estimator.coef_) for estimator in self.estimators_])
         if self.task_.kind == "classes":
             codes = self.estimators_[0].classes_

@@ -23,7 +23,7 @@ class RegimeStack(Ensemble):
     Parameters
     ----------
     members : models for trends, by name (``"lstm"``, ``"lstm:light"``) or as they are; several are averaged.
-    sideways : the model, or models, for everything else, likewise.
+    sideways : the model, or models, for everything else, likewise; ``hybrid`` is made for it (one horizon only).
     regime_window : bars whose moves are looked at.
     trend : net share of the moves from which on they are a trend, between 0 and 1.
     column : the feature that holds a bar's return: its name (the ensemble asks for it) or its number.

@@ -30,13 +30,13 @@ class Stepper:
 
     def __init__(self, model: Any) -> None:
         network = model.network_
-        self.linear, self.head, self.threads = network.linear, model.head_, model.threads
+        self.inputs, self.linear = network.inputs, network.linear
+        self.head, self.threads = model.head_, model.threads
+        width = model.n_features_in_ if self.inputs is None else self.inputs.n_out(model.n_features_in_)
         stepping = getattr(network.network, "stepping", None)
         with torch.inference_mode():
             self.state: State = (
-                stepping(model.lookback)
-                if stepping
-                else WindowState(network.network, model.lookback, model.n_features_in_)
+                stepping(model.lookback) if stepping else WindowState(network.network, model.lookback, width)
             )
 
     @torch.inference_mode()
@@ -44,6 +44,7 @@ class Stepper:
         """Take the newest row ``(F,)`` of scaled features, known at the close of its bar."""
         x_1F = torch.from_numpy(np.ascontiguousarray(row, dtype=np.float32))[None]
         with threads(self.threads):
+            x_1F = x_1F if self.inputs is None else self.inputs(x_1F)
             return self.head.forecast(self.linear(self.state.step(x_1F)))[0]  # type: ignore[no-any-return]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,7 +25,8 @@ from mlcore.windows import Windows
 
 # Shape suffix legend
 #   T = bars passed through, S = rows that are forecast (T - lookback + 1), B = stretches of a batch, L = lookback
-#   F = features, V = variables, D = width, A = heads, E = values of a head, K = steps ahead, M = positions L + K
+#   F = features, V = variables, D = width, A = heads, E = values of a head, K = steps of the decoder
+#   M = positions L + K
 #   N = positions in one axis
 
 AHEAD = "calendar_ahead"
@@ -35,7 +37,7 @@ class Layout:
     """Which column of the table is what to a TFT.
 
     observed : columns known up to their own bar only.
-    known : for every known-ahead variable its columns for 0 (the bar itself), 1, ... bars ahead.
+    known : for every known-ahead variable its columns for the bar itself, then for each step of the decoder.
     symbol : the column with the symbol's code, if any. symbols : codes it may have.
     """
 
@@ -45,21 +47,21 @@ class Layout:
     symbols: int = 1
 
 
-def layout_of(names: Sequence[str], steps: int, symbols: int = 1) -> tuple[Layout, tuple[str, ...]]:
+def layout_of(names: Sequence[str], steps: Sequence[int], symbols: int = 1) -> tuple[Layout, tuple[str, ...]]:
     """Return the layout of a table with columns `names`, and the names of its variables, past ones first.
 
-    >>> layout_of(["rsi", "calendar_ahead_day_sine_0", "calendar_ahead_day_sine_1", "symbol"], steps=1)[1]
+    >>> layout_of(["rsi", "calendar_ahead_day_sine_0", "calendar_ahead_day_sine_1", "symbol"], steps=(1,))[1]
     ('rsi', 'calendar_ahead_day_sine')
     """
     place = {name: column for column, name in enumerate(names)}
     ahead = [name for name in names if name.startswith(AHEAD)]
     variables = list(dict.fromkeys(name.rpartition("_")[0] for name in ahead))
     try:
-        known = tuple(tuple(place[f"{name}_{step}"] for step in range(steps + 1)) for name in variables)
+        known = tuple(tuple(place[f"{name}_{step}"] for step in (0, *steps)) for name in variables)
     except KeyError as error:
         raise BarwiseError(
-            f"`features` hold {ahead[0]!r} but not {error}: `steps` {steps} needs the clock of as many bars ahead. "
-            f"Make the table with mlcore.features.table_for(model, bars)."
+            f"`features` hold {ahead[0]!r} but not {error}: `steps` {tuple(steps)} needs the clock of those bars. "
+            "Make the table with mlcore.features.table_for(model, bars)."
         ) from None
     observed = [name for name in names if name not in ahead and name != SYMBOL]
     layout = Layout(tuple(place[name] for name in observed), known, place.get(SYMBOL), symbols)
@@ -74,10 +76,15 @@ class TFTNetwork(nn.Module):
     after its own bar save the known inputs that stand in that bar's columns.
     """
 
-    def __init__(self, layout: Layout, width: int, heads: int, lookback: int, steps: int, dropout: float = 0.0) -> None:
+    number_K: torch.Tensor  # how far ahead a step is, told to the decoder where no clock is
+
+    def __init__(
+        self, layout: Layout, width: int, heads: int, lookback: int, steps: Sequence[int], dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.layout, self.lookback, self.steps, self.width = layout, lookback, steps, steps * width
-        self.n_known = len(layout.known) or 1  # without any, the decoder is told the number of its step
+        self.layout, self.lookback, self.steps, self.width = layout, lookback, len(steps), len(steps) * width
+        self.register_buffer("number_K", torch.tensor(steps, dtype=torch.float32) / max(steps), persistent=False)
+        self.n_known = len(layout.known) or 1
         n_past = len(layout.observed) + len(layout.known)
         self.embed_observed = Linears(len(layout.observed), 1, width) if layout.observed else None
         self.embed_known = Linears(self.n_known, 1, width)
@@ -150,8 +157,7 @@ class TFTNetwork(nn.Module):
             columns = [column for known in self.layout.known for column in known[1:]]
             values_SBKV = rows_SBF[..., columns].unflatten(-1, (self.n_known, self.steps)).transpose(-1, -2)
         else:
-            step_K1 = torch.arange(1, self.steps + 1, device=x_TBF.device, dtype=x_TBF.dtype)[:, None] / self.steps
-            values_SBKV = step_K1.expand(*rows_SBF.shape[:2], -1, -1)
+            values_SBKV = self.number_K[:, None].expand(*rows_SBF.shape[:2], -1, -1)
         return self._embedded(values_SBKV, self.embed_known)
 
     @staticmethod
@@ -205,16 +211,17 @@ class TFTNetwork(nn.Module):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TFT(TorchModel):
-    """Temporal Fusion Transformer over the last `lookback` bars and the clock of the next `steps`.
+    """Temporal Fusion Transformer over the last `lookback` bars and the clock of bars ahead.
 
     The table's columns by name: ``calendar_ahead_*`` are known ahead (`own_features` asks for them, and `table_for`
     makes them), ``symbol`` is the static category, all others are observed. In windows without names all are
-    observed, and the decoder is told the number of its step only. Without ``symbol`` the static input is a learned
-    constant; a symbol that was not trained on counts as zeros.
+    observed, and the decoder is told how far ahead its step is, no more. Without ``symbol`` the static input is a
+    learned constant; a symbol that was not trained on counts as zeros.
 
-    The decoder takes one step per bar ahead. The network's output is its steps side by side, ``steps * width``
-    values, which the head's one linear layer reads: every horizon of a task is told by all steps. In the paper each
-    horizon reads its own step. ``steps=1`` is that, for one horizon. Quantiles do not cross (the paper's may).
+    The decoder takes one step for each of `steps`: name the task's horizons. The network's output is its steps side by
+    side, as many times `width` values, and the head's one linear layer reads them all for every horizon; in the paper
+    each horizon reads its own step, which with one of each is the same. More steps than horizons do harm: of two
+    planted answers five steps found one, one or two steps both. Quantiles do not cross (the paper's may).
 
     Training is dense: a stretch's first ``lookback - 1`` bars only warm the encoder up; a forecast starts from the
     static state `lookback` bars back, for every row alike. Attention reaches `lookback` bars back in both.
@@ -224,7 +231,7 @@ class TFT(TorchModel):
     lookback : bars behind a forecast, the newest one included.
     width : values of a variable, a bar and a step inside the network; a multiple of `heads`.
     heads : heads of the interpretable attention.
-    steps : bars ahead that the decoder goes.
+    steps : how many bars ahead each step of the decoder is, rising.
     dropout : share of values dropped in every gated block, and of attention weights.
 
     The rest is told in `TorchModel`.
@@ -238,27 +245,28 @@ class TFT(TorchModel):
 
     embeds_symbol = False
 
-    width: int = 16
+    width: int = 32
     heads: int = 4
-    steps: int = 5
+    steps: tuple[int, ...] = (5,)
     dropout: float = 0.1
 
     @property
     def own_features(self) -> tuple[Recipe, ...]:
-        """The clock of the next `steps` bars, besides the features the user chose."""
-        return ((AHEAD, {"steps": self.steps}),)
+        """The clock of the bars that are `steps` ahead, besides the features the user chose."""
+        return ((AHEAD, {"steps": tuple(self.steps)}),)
 
     def build(self, n_features: int) -> TFTNetwork:
-        if self.steps < 1:
-            raise BarwiseError(f"`steps` is {self.steps}; it must be at least 1.")
+        steps = tuple(self.steps)
+        if not steps or min(steps) < 1 or any(late <= early for early, late in pairwise(steps)):
+            raise BarwiseError(f"`steps` are {self.steps!r}; they must be whole numbers of at least 1 that rise.")
         names = getattr(self, "feature_names_in_", None)
         if names is not None and not any(name.startswith(AHEAD) for name in names):
             raise BarwiseError(
                 f"`features` hold no {AHEAD!r}, the clock of the bars ahead: make the table with "
                 "mlcore.features.table_for(model, bars)."
             )
-        layout, _ = layout_of(self._names(n_features), self.steps, getattr(self, "n_symbols_", 1))
-        return TFTNetwork(layout, self.width, self.heads, self.lookback, self.steps, self.dropout)
+        layout, _ = layout_of(self._names(n_features), steps, getattr(self, "n_symbols_", 1))
+        return TFTNetwork(layout, self.width, self.heads, self.lookback, steps, self.dropout)
 
     def _names(self, n_features: int) -> list[str]:
         names = feature_names(self, n_features)
@@ -288,7 +296,7 @@ class TFT(TorchModel):
     def explain(self, windows: Windows) -> dict[str, pd.DataFrame]:
         """Return what the forecasts of `windows` looked at, as means over windows.
 
-        attention : one row per bar back (0 the newest bar, -1 the first step ahead), columns ``mean`` and one per
+        attention : one row per bar back (0 the newest bar, -5 the step five bars ahead), columns ``mean`` and one per
         head; a column's sum is 1. variable_weights : one row per variable, columns ``past`` (over the lookback) and
         ``ahead`` (over the steps; 0 for what is not known ahead); a column's sum is 1, or 0 without a clock ahead.
         """
@@ -298,7 +306,7 @@ class TFT(TorchModel):
         if layout.known:
             ahead[len(layout.observed) :] = told["ahead"]
         variables = pd.DataFrame({"past": told["past"], "ahead": ahead}, index=list(names))
-        return {"attention": by_bars_back(told["attention"], newest=-self.steps), "variable_weights": variables}
+        return {"attention": by_bars_back(told["attention"], ahead=tuple(self.steps)), "variable_weights": variables}
 
     @staticmethod
     def _looks(network: Any, x_TBF: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -92,12 +92,14 @@ class VariableGRNs(nn.Module):
 class VariableSelection(nn.Module):
     """Variable selection network: each variable through its own GRN, then their mean by weights that a GRN gives.
 
-    Parameters: those of ``GRN(V D, D, V)``, with or without context, and of V ``GRN(D, D)``.
+    The weights begin nearly even: begun at random they often settle on one variable, and what another one tells is
+    never learnt. Parameters: those of ``GRN(V D, D, V)``, with or without context, and of V ``GRN(D, D)``.
     """
 
     def __init__(self, n_variables: int, width: int, *, context: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
         self.weights = GRN(n_variables * width, width, n_variables, context=context, dropout=dropout)
+        nn.init.constant_(self.weights.gate.norm.weight, 0.1)
         self.variables = VariableGRNs(n_variables, width, dropout)
 
     def forward(

@@ -87,7 +87,7 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", BarwiseWarning)
         repair = tuple(word.strip() for word in config.repair.split(",") if word.strip())
-        bars = read_bars(config.bars, repair=repair, stamped=config.stamped, symbol=config.symbol)
+        bars = read_bars(config.file, repair=repair, stamped=config.stamped, symbol=config.symbol)
         label = make_label(bars, config)
         confidence_rule(config.confidence, label.task)  # refuses a name that is none; a model may be unable to use it
         label = one_start(label, bars, models, config.max_gap)

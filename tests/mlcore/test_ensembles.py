@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,9 +19,13 @@ from mlcore.walkforward import walk_forward
 from tests.conftest import random_bars
 
 N = 560
-FOLDS = WalkForward(train=200, test=60)
+FOLDS = WalkForward(train=200, test=60, latency=2)  # the models know less than the rule that combines them
 RECIPES = ["close_pct_change", ("volatility", {"window": 10}), "rsi"]
-LABELS = {"classes": lambda bars: direction(bars, 2, 0.005), "returns": lambda bars: forward_return(bars, 2)}
+LABELS = {
+    "classes": lambda bars: direction(bars, 2, 0.005),
+    "returns": lambda bars: forward_return(bars, 2),
+    "two horizons": lambda bars: forward_return(bars, (2, 4), quantiles=(0.1, 0.5, 0.9)),
+}
 MODELS = {"linear": Linear(), "naive": Naive("last_return"), "slow": Linear(lookback=4, shrinkage=1.0)}
 RULES = {"average": {}, "vote": {}, "stack": {}, "meta": {"steps": 20}, "regime_stack": {"sideways": ("naive", "slow")}}
 
@@ -41,7 +47,7 @@ def made(request):
 
 def combined(bars, label, features, tracks, rule, **options):
     return combine_tracks(
-        tracks, label, bars.index, rule=rule, features=features, fewest_rows=50, **RULES[rule] | options
+        tracks, label, bars.index, rule=rule, features=features, fewest_rows=40, **RULES[rule] | options
     )
 
 
@@ -70,7 +76,7 @@ def test_a_rule_is_fitted_on_earlier_folds_whose_labels_had_ended_and_says_so(ma
         return real(self, raw, y, task, market, split)
 
     monkeypatch.setattr(Stack, "fit", fit)
-    others = 0
+    others = np.zeros(2, dtype=int)
     for latency in (0, 3):
         seen.clear()
         whole = combined(bars, label, features, tracks, "stack", latency=latency)
@@ -89,9 +95,9 @@ def test_a_rule_is_fitted_on_earlier_folds_whose_labels_had_ended_and_says_so(ma
             through = bars.index[label.ends[rows[past]].max()]
             models = pd.concat([track.loc[part.index, "trained_through"] for track in common], axis=1).max(axis=1)
             assert part["trained_through"].eq(models.where(models > through, through)).all()
-            others += int((models != through).sum())
+            others += np.array([(models < through).sum(), (models > through).sum()])
             assert (part["trained_through"] < part.index).all()
-    assert others > 0  # the case tells the rule's fit from the models'
+    assert (others > 0).all()  # the case tells the rule's fit from the models'
 
 
 def test_the_outputs_are_the_tracks_in_the_weights_of_the_past(made):
@@ -108,8 +114,9 @@ def test_the_outputs_are_the_tracks_in_the_weights_of_the_past(made):
     expected = combine(raw, weights, label.task)
     np.testing.assert_allclose(whole.loc[last, outputs], expected[last])
     if label.task.kind != "classes":
-        scale = ReturnScale.of(expected[past, 0], label.values[rows[past]])
-        np.testing.assert_allclose(whole.loc[last, "signal"], np.tanh(expected[last, 0] / scale.spread))
+        middle = expected[:, 1 if label.task.quantiles else 0]  # of the leading horizon
+        scale = ReturnScale.of(middle[past], label.parts()[0].values[rows[past]])
+        np.testing.assert_allclose(whole.loc[last, "signal"], np.tanh(middle[last] / scale.spread))
     first = (whole["fold"] == whole["fold"].min()).to_numpy()
     np.testing.assert_allclose(whole.loc[first, outputs], raw[first].mean(axis=1))
     signals = np.stack([track.loc[whole.index, "signal"] for track in tracks.values()], axis=1)
@@ -199,3 +206,13 @@ def test_tracks_that_are_no_forecasts_of_this_label_are_refused(made):
         combine_tracks(tracks, label, bars.index, rule="meta", features=features.iloc[1:])
     with pytest.raises(BarwiseError, match="`features` are not known at"):
         combine_tracks(tracks, label, bars.index, rule="meta", features=features * np.nan)
+
+
+def test_a_past_row_without_a_label_teaches_nothing(made):
+    bars, _, label, features, tracks = made
+    values = label.values.copy()
+    values[bars.index.get_indexer(tracks["slow"].index)[20:30]] = np.nan
+    for rule in ("stack", "meta"):
+        whole = combined(bars, replace(label, values=values), features, tracks, rule)
+        assert whole["signal"].notna().all()
+        assert not whole.equals(combined(bars, label, features, tracks, rule))

@@ -196,6 +196,27 @@ def test_the_loss_of_every_row_has_the_metrics_mean(name):
     assert loss.shape == (60,) and loss.mean() == pytest.approx(mean, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["three", "quantiles"])
+def test_of_several_horizons_the_leading_one_is_judged(name):
+    task = TASKS[name]
+    forecasts, label, index = made(task)
+    other, later, _ = made(task, seed=1)
+    both = forecasts.join(other[list(task.outputs)].add_suffix("_h15"))
+    returns = np.column_stack([label.returns, later.returns])
+    several = Label(
+        np.column_stack([label.values, later.values]), label.returns, label.ends, 1, task.over((5, 15)), "", returns
+    )
+    assert found(Rows.of(both, several, index)) == found(Rows.of(forecasts, label, index))
+    assert found(Rows.of(both, several, index)) != found(Rows.of(*made(task, seed=1)))
+
+
+def test_a_median_between_two_quantiles_is_judged_where_it_lies():
+    forecasts, label, index = made(TASKS["quantiles"])
+    wide = Task("quantiles", ("q10", "q90"), quantiles=(0.1, 0.9))
+    rows = Rows.of(forecasts, Label(label.values, label.returns, label.ends, 1, wide), index)
+    np.testing.assert_allclose(rows.center, forecasts[["q10", "q90"]].mean(axis=1))
+
+
 def test_of_several_horizons_the_lead_is_judged():
     bars = random_bars(60)
     one, two = (direction(bars, horizon, 0.001) for horizon in (2, (2, 5)))

@@ -137,6 +137,30 @@ def test_a_model_is_made_by_preset_and_parameters():
         make_model("lstm", StudyConfig(bars="b", out="o", set={"lookback": 30}))
 
 
+@pytest.mark.parametrize(
+    ("words", "bars"),
+    [
+        (["--bars", "A"], "A"),
+        (["--bars", "A", "--bars", "B"], ["A", "B"]),
+        (["--bars=A", "--model", "linear", "--bars=B", "--bars", "C"], ["A", "B", "C"]),
+        (["--bars", "A", "B"], ["A", "B"]),
+        (["--bars", "A,B"], "A,B"),  # split where no file of that name is there
+        (["--bars", "1.5"], "1.5"),
+    ],
+)
+def test_bars_of_many_files_are_a_list(words, bars):
+    config = parse_config(StudyConfig, [*words, "--out", "o"], "")
+    assert config.bars == bars
+    assert config.model == "linear"
+
+
+def test_bars_of_many_files_can_be_in_a_config_file(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("bars: [A, B]\nout: o\n")
+    assert parse_config(StudyConfig, ["--config", str(path)], "").bars == ["A", "B"]
+    assert parse_config(StudyConfig, ["--config", str(path), "--bars", "C"], "").bars == "C"
+
+
 def study(*words: str) -> StudyConfig:
     return parse_config(StudyConfig, ["--bars", "b", "--out", "o", *words], "")
 

@@ -59,6 +59,23 @@ def test_overwrite_does_not_delete_what_is_no_result(tmp_path: Path, strange: st
         check_folder(out, overwrite=True)
 
 
+def test_a_pooled_result_is_overwritten_with_its_folders_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "BTCUSDT").mkdir(parents=True)
+    (out / "BTCUSDT" / "result.json").write_text("{}")
+    with pytest.raises(BarwiseError, match="holds 'BTCUSDT'"):
+        check_folder(out, overwrite=True)  # no index: no pooled result
+    (out / "index.html").write_text("")
+    assert check_folder(out, overwrite=True) == out
+    (out / "BTCUSDT" / "notes.txt").write_text("mine")
+    with pytest.raises(BarwiseError, match="holds 'BTCUSDT'"):
+        check_folder(out, overwrite=True)
+    (out / "BTCUSDT" / "notes.txt").unlink()
+    (out / "BTCUSDT" / "deeper").mkdir()
+    with pytest.raises(BarwiseError, match="holds 'BTCUSDT'"):
+        check_folder(out, overwrite=True)
+
+
 def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     with pytest.raises(BarwiseError, match="which is a file"):

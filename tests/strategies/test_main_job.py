@@ -282,7 +282,7 @@ def test_a_rival_that_cannot_speak_by_the_rule_speaks_by_the_labels_own_and_the_
     with pytest.raises(BarwiseError, match="`confidence` is 'monte_carlo_dropout', which needs a network"):
         made.run()
     network = SimpleNamespace(predict_passes=None, dropout=0.1)
-    protocol = main_job._Protocol(made.config, BARS, None, direction(BARS), None)
+    protocol = main_job.StudyProtocol(made.config, BARS, None, direction(BARS), None)
     assert protocol.confidence(network) == "monte_carlo_dropout"
     assert protocol.confidence(Linear()) is None
 

@@ -334,3 +334,14 @@ def test_what_a_combiner_is_fitted_on_was_known_before_the_block(monkeypatch):
         rows = np.flatnonzero(np.isin(label.values, y))
         assert len(rows) == len(y) == fold["n_validation"]
         assert BARS.index[label.ends[rows].max()] <= fold["trained_through"] < fold["test_start"]
+
+
+@pytest.mark.parametrize("label", [forward_return(BARS, 2), direction(BARS, 2, 0.005)], ids=["returns", "classes"])
+def test_a_hybrid_speaks_in_sideways_markets(label, tmp_path):
+    model = RegimeStack(members=("linear",), sideways="hybrid", regime_window=12)
+    features = table_for(model, BARS, ("rsi", "high_low_range"))
+    assert {"close_pct_change", "log_return"} <= set(features)
+    run = walk_forward(BARS, model, label=label, features=features, folds=FOLDS, store=tmp_path / "store")
+    assert run.forecasts["signal"].notna().all()
+    again = forecast_from_store(tmp_path / "store", BARS, features)
+    pd.testing.assert_frame_equal(again, run.forecasts, check_exact=True, check_freq=False)

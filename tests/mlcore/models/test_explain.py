@@ -55,4 +55,4 @@ def test_the_newest_bar_is_the_last_row_and_steps_ahead_count_below_it():
     assert told.index.name == "bars back"
     np.testing.assert_allclose(told["mean"], [0.3, 0.5, 0.2])
     np.testing.assert_array_equal(told[["head_1", "head_2"]].to_numpy(), shares.T)
-    assert list(by_bars_back(shares, newest=-1).index) == [1, 0, -1]
+    assert list(by_bars_back(shares, ahead=(15,)).index) == [1, 0, -15]

@@ -174,6 +174,16 @@ def test_each_horizon_needs_two_classes_and_labels_need_every_horizon():
         Linear().fit(windows, y, task=CLASSES)
 
 
+@pytest.mark.parametrize("model", MODELS[:2], ids=lambda model: type(model).__name__)
+def test_the_lead_explains_itself(model):
+    run = walked(model, forward_return(BARS, (2, 9)))
+    alone = replace(forward_return(BARS, (2, 9)), horizon_returns=None)
+    alone = replace(alone, values=alone.values[:, 0], task=alone.task.lead)
+    told, one = run.explanation, walked(model, alone).explanation
+    assert told
+    assert all(table.equals(one[name]) for name, table in told.items())
+
+
 def test_boosters_of_all_horizons_tell_their_best_round():
     run = walked(LightGBM(n_estimators=8), forward_return(BARS, (2, 9), quantiles=(0.1, 0.5, 0.9)))
     assert len(run.folds[0]["best_epoch"]) == 6

@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 import lightgbm
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from mlcore.errors import BarwiseError
 from mlcore.models.lightgbm import LightGBM
 from mlcore.models.linear import Linear
+from mlcore.models.xgboost import XGBoost
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
@@ -89,7 +92,10 @@ def test_another_seed_grows_other_trees():
     assert not np.array_equal(one, other)
 
 
-RARE = 0.05  # share of the class that weights lift
+without = pytest.mark.skipif(find_spec("xgboost") is None, reason="the extra `xgboost` is not here: NOT tested")
+WEIGHED = pytest.mark.parametrize(
+    "model", [LightGBM, Linear, pytest.param(XGBoost, marks=without)], ids=["lightgbm", "linear", "xgboost"]
+)
 
 
 def rare_market():
@@ -101,7 +107,7 @@ def rare_market():
     return table, (rng.random(N) < true).astype(np.float64), true
 
 
-@pytest.mark.parametrize("model", [LightGBM, Linear], ids=["lightgbm", "linear"])
+@WEIGHED
 @pytest.mark.parametrize("weights", ["balanced", (1.0, 8.0)])
 def test_class_weights_are_learned_by_and_undone_in_the_forecast(model, weights):
     table, y, true = rare_market()
@@ -121,7 +127,7 @@ def test_class_weights_are_learned_by_and_undone_in_the_forecast(model, weights)
     assert np.abs(p[weights] - true[K:]).mean() < 0.05
 
 
-@pytest.mark.parametrize("model", [LightGBM, Linear], ids=["lightgbm", "linear"])
+@WEIGHED
 def test_large_moves_count_by_the_factor(model):
     """A return that is +0.01 mostly and -0.1 rarely: its weighted mean is another one."""
     rng = np.random.default_rng(0)
@@ -130,7 +136,7 @@ def test_large_moves_count_by_the_factor(model):
     weight = np.where(np.abs(y) > 0.02, 7.0, 1.0)
     options = {"loss": "weighted_squared", "loss_params": {"factor": 7}}
     for given, wanted in (({}, y.mean()), (options, np.average(y, weights=weight))):
-        found = model(**given).fit(windows, y, task=NUMBER).predict(windows).mean()
+        found = model(lookback=1, **given).fit(windows, y, task=NUMBER).predict(windows).mean()
         assert found == pytest.approx(wanted, abs=4e-3)
 
 
@@ -146,7 +152,7 @@ def test_hubers_loss_gives_way_to_the_median():
 
 
 @pytest.mark.parametrize(
-    ("model", "loss", "task"), [(LightGBM, "focal", CLASSES), (Linear, "focal", CLASSES), (Linear, "huber", NUMBER)]
+    ("model", "loss", "task"), [(LightGBM, "focal", CLASSES), (Linear, "huber", NUMBER), (XGBoost, "huber", NUMBER)]
 )
 def test_a_loss_that_the_model_does_not_know_is_refused(model, loss, task):
     with pytest.raises(BarwiseError, match=f"`loss` is '{loss}', which this model cannot be trained by. There "):

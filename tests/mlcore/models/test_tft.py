@@ -6,12 +6,13 @@ import torch
 from mlcore.errors import BarwiseError
 from mlcore.features import table_for
 from mlcore.folds import WalkForward
-from mlcore.labels import direction
+from mlcore.labels import direction, forward_return
 from mlcore.models import make_model
 from mlcore.models.tft import TFT, Layout, TFTNetwork, layout_of
 from mlcore.panel import walk_forward_panel
 from mlcore.tasks import Task
 from mlcore.training import seeded
+from mlcore.walkforward import walk_forward
 from mlcore.windows import Windows
 from tests.conftest import random_bars
 from tests.mlcore.models.sight import bars_that_matter
@@ -20,7 +21,7 @@ NUMBER = Task("regression", ("expected_return",))
 KNOWN = Layout(observed=(0, 1), known=((2, 3, 4, 5, 6, 7),))  # one variable: the bar's own and 5 ahead
 
 
-def network(layout=KNOWN, width=8, heads=2, lookback=6, steps=5, **options):
+def network(layout=KNOWN, width=8, heads=2, lookback=6, steps=(1, 2, 3, 4, 5), **options):
     with seeded(0):
         net = TFTNetwork(layout, width, heads, lookback, steps, **options).double().eval()
         for p in net.parameters():
@@ -39,7 +40,7 @@ def test_parameter_count_of_the_whole_is_the_papers(width, heads, parameters):
     torch's LSTM has a second bias: ``4 h`` for each of two. One step ahead, so that the head reads one width.
     """
     layout = Layout(observed=(0, 1, 2), known=((3, 4),), symbol=5, symbols=4)
-    net = TFTNetwork(layout, width, heads, lookback=25, steps=1)
+    net = TFTNetwork(layout, width, heads, lookback=25, steps=(1,))
     head = torch.nn.Linear(net.width, 3)
     assert sum(p.numel() for m in (net, head) for p in m.parameters()) == parameters + 2 * 4 * width
 
@@ -107,6 +108,25 @@ def test_variable_weights_are_at_least_zero_and_sum_to_one():
         torch.testing.assert_close(weights[name].sum(dim=-1), torch.ones(shape[:-1], dtype=torch.float64))
 
 
+def test_each_static_context_goes_where_it_belongs():
+    net, x = network(Layout(observed=(0, 1), known=((2, 3), (4, 5))), steps=(1,)), bars()
+    out, weights = net.outlook(x)
+    changed = []
+    for context in net.contexts:
+        bias = context.gate.norm.bias.data
+        context.gate.norm.bias.data = bias + 1
+        other, others = net.outlook(x)
+        context.gate.norm.bias.data = bias
+        assert not torch.equal(other, out)
+        changed.append([name for name in ("past", "ahead") if not torch.equal(others[name], weights[name])])
+    assert changed == [["past", "ahead"], [], [], []]
+    past, state, cell = _encoder_input(net, x)
+    assert [torch.equal(state, net.static(x)[2]), torch.equal(cell, net.static(x)[3])] == [True, True]
+    torch.testing.assert_close(net.encode(past, state, cell)[0], net.encoder(past, (state[None], cell[None]))[0])
+    static = net.static(x)
+    assert not any(torch.equal(static[i], static[j]) for i in range(4) for j in range(i))
+
+
 def test_the_symbol_is_an_input_and_an_unknown_one_counts_as_zeros():
     net, x = network(Layout(observed=(0, 1), symbol=2, symbols=3)), bars(6)[..., :3].clone()
     x[..., 2] = 1.0
@@ -124,7 +144,7 @@ def test_what_only_the_symbol_tells_is_learnt():
     values[:600, 2], values[600:, 2] = 0, 1
     rows = np.r_[10:600, 610:1200]
     y = np.where(rows < 600, -0.01, 0.01) + 0.003 * rng.standard_normal(len(rows))
-    model = TFT(lookback=8, width=8, heads=2, steps=1, epochs=4, learning_rate=1e-2)
+    model = TFT(lookback=8, width=8, heads=2, steps=(1,), epochs=4, learning_rate=1e-2)
     model.feature_names_in_ = ("calendar_ahead_day_sine_0", "calendar_ahead_day_sine_1", "symbol")
     model.fit(Windows(values, rows, 8), y, task=NUMBER)
     said = model.predict(Windows(values, rows, 8))[:, 0]
@@ -138,17 +158,40 @@ def test_a_pool_of_symbols_is_forecast_by_one_model():
     panel = {"one": random_bars(300, seed=1), "two": random_bars(300, seed=2)}
     run = walk_forward_panel(
         panel,
-        TFT(lookback=6, width=8, heads=2, steps=2, epochs=1),
+        TFT(lookback=6, width=8, heads=2, steps=(1, 2), epochs=1),
         label=lambda bars: direction(bars, horizon=2, threshold=0.0),
         folds=WalkForward(train=150, test=60),
         features=("log_return", "high_low_range"),
     )
     assert all(forecasts["signal"].notna().any() for forecasts in run.forecasts.values())
-    clock = [f"calendar_ahead_steps2_{name}" for name in ("day_sine", "day_cosine", "week_sine", "week_cosine")]
+    clock = [f"calendar_ahead_steps(1, 2)_{name}" for name in ("day_sine", "day_cosine", "week_sine", "week_cosine")]
     assert list(run.explanation["variable_weights"].index) == ["log_return", "high_low_range", *clock]
 
 
-def test_without_a_clock_the_decoder_knows_the_number_of_its_step():
+def test_every_horizon_can_have_its_step():
+    label = forward_return(random_bars(260, seed=1), (3, 12))
+    model = TFT(lookback=6, width=8, heads=2, steps=(3, 12), epochs=1)
+    table = table_for(model, random_bars(260, seed=1), ("log_return",))
+    run = walk_forward(
+        random_bars(260, seed=1), model, label=label, features=table, folds=WalkForward(train=150, test=60)
+    )
+    assert run.forecasts[["expected_return", "expected_return_h12"]].notna().any().all()
+    assert list(run.explanation["attention"].index)[-3:] == [0, -3, -12]
+
+
+def test_every_step_reads_its_own_columns_of_every_known_variable():
+    layout = Layout(observed=(), known=((0, 1, 2, 3), (4, 5, 6, 7)))
+    net, x = network(layout, steps=(1, 2, 4)), bars(6)
+    told = net.ahead(x)
+    assert told.shape == (2, 1, 3, 3, 8)
+    for variable in range(2):
+        for step in range(3):
+            column = x[-1, :, layout.known[variable][step + 1], None]
+            embedded = column @ net.embed_known.weight_VIO[variable] + net.embed_known.bias_V1O[variable]
+            torch.testing.assert_close(told[variable, 0, :, step], embedded)
+
+
+def test_without_a_clock_the_decoder_knows_how_far_ahead_its_step_is():
     net = network(Layout(observed=tuple(range(8))))
     steps, _ = net.outlook(bars(6))
     assert (steps[:, :, 1:] - steps[:, :, :-1]).abs().amax(dim=(0, 1, 3)).min() > 1e-6
@@ -167,17 +210,19 @@ def test_a_forecast_sees_its_lookback_and_not_one_bar_more():
 
 
 def test_columns_are_told_apart_by_name():
-    names = ["rsi", "calendar_ahead_steps2_day_sine_0", "symbol", "roc_window3"]
-    names += ["calendar_ahead_steps2_day_sine_2", "calendar_ahead_steps2_day_sine_1"]
-    layout, variables = layout_of(names, steps=2, symbols=4)
+    names = ["rsi", "calendar_ahead_steps(2, 9)_day_sine_0", "symbol", "roc_window3"]
+    names += ["calendar_ahead_steps(2, 9)_day_sine_9", "calendar_ahead_steps(2, 9)_day_sine_2"]
+    layout, variables = layout_of(names, steps=(2, 9), symbols=4)
     assert layout == Layout(observed=(0, 3), known=((1, 5, 4),), symbol=2, symbols=4)
-    assert variables == ("rsi", "roc_window3", "calendar_ahead_steps2_day_sine")
-    with pytest.raises(BarwiseError, match=r"`features` hold .*not 'calendar_ahead_steps2_day_sine_3'.*table_for"):
-        layout_of(names, steps=3)
+    assert variables == ("rsi", "roc_window3", "calendar_ahead_steps(2, 9)_day_sine")
+    with pytest.raises(
+        BarwiseError, match=r"`features` hold .*not 'calendar_ahead_steps\(2, 9\)_day_sine_3'.*table_for"
+    ):
+        layout_of(names, steps=(2, 3))
 
 
 def fitted_on_bars(**options):
-    model = TFT(lookback=8, width=8, heads=2, steps=2, epochs=1, **options)
+    model = TFT(lookback=8, width=8, heads=2, steps=(1, 3), epochs=1, **options)
     table = table_for(model, random_bars(400), ("log_return", "rsi"))
     table["symbol"] = np.where(np.arange(400) < 200, 0.0, 2.0)
     model.feature_names_in_ = tuple(table)
@@ -207,14 +252,19 @@ def test_explain_tells_what_the_forecasts_looked_at():
     model, values = fitted_on_bars()
     told = model.explain(Windows(values, np.arange(100, 300), 8))
     attention, variables = told["attention"], told["variable_weights"]
-    assert list(attention.index) == [7, 6, 5, 4, 3, 2, 1, 0, -1, -2]
+    assert list(attention.index) == [7, 6, 5, 4, 3, 2, 1, 0, -1, -3]
     assert list(attention) == ["mean", "head_1", "head_2"]
     np.testing.assert_allclose(attention.sum(), 1, atol=1e-6)
     np.testing.assert_allclose(attention[["head_1", "head_2"]].mean(axis=1), attention["mean"])
     assert (attention > 0).all().all()
-    assert list(variables.index)[:3] == ["log_return", "rsi", "calendar_ahead_steps2_day_sine"]
+    assert list(variables.index)[:3] == ["log_return", "rsi", "calendar_ahead_steps(1, 3)_day_sine"]
     np.testing.assert_allclose(variables.sum(), 1, atol=1e-6)
     assert (variables["ahead"] > 0).tolist() == [False, False, True, True, True, True]
+    with torch.no_grad():
+        x = torch.from_numpy(values[np.arange(100, 300)[:, None] - np.arange(7, -1, -1)]).transpose(0, 1)
+        _, weights = model.network_.network.outlook(x)
+    np.testing.assert_allclose(variables["past"], weights["past"].mean(dim=(0, 1)), atol=1e-6)
+    np.testing.assert_allclose(variables["ahead"][2:], weights["ahead"].mean(dim=(0, 1, 2)), atol=1e-6)
     parts = [model.explain(Windows(values, np.arange(*part), 8))["attention"] for part in ((100, 250), (250, 300))]
     pd.testing.assert_frame_equal(0.75 * parts[0] + 0.25 * parts[1], attention)
 
@@ -233,7 +283,7 @@ def test_the_variable_that_tells_is_found():
     values = rng.standard_normal((3000, 4)).astype(np.float32)
     rows = np.arange(60, 3000)
     y = values[rows - 5, 0].astype(float)
-    model = TFT(lookback=10, width=16, epochs=8, steps=1, dropout=0.0, learning_rate=1e-2)
+    model = TFT(lookback=10, width=16, epochs=8, steps=(1,), dropout=0.0, learning_rate=1e-2)
     model.fit(Windows(values, rows[:2500], 10), y[:2500], task=NUMBER)
     held_out = Windows(values, rows[2500:], 10)
     assert np.corrcoef(model.predict(held_out)[:, 0], y[2500:])[0, 1] > 0.5
@@ -242,7 +292,12 @@ def test_the_variable_that_tells_is_found():
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"steps": 0}, "`steps` is 0"), ({"width": 18}, "`width` is 18.*`heads` 4")],
+    [
+        ({"steps": ()}, "`steps` are"),
+        ({"steps": (0, 1)}, "`steps` are"),
+        ({"steps": (5, 5)}, r"`steps` are \(5, 5\)"),
+        ({"width": 18}, "`width` is 18.*`heads` 4"),
+    ],
 )
 def test_what_cannot_be_built_is_refused(options, said):
     with pytest.raises(BarwiseError, match=said):

@@ -82,6 +82,12 @@ def test_selection_is_a_mean_by_weights_that_sum_to_one():
     assert not torch.equal(select(x, c + 1)[1], weights)
 
 
+def test_selection_begins_nearly_even():
+    with seeded(0):
+        _, weights = VariableSelection(5, 8)(torch.randn(5, 400, 8), torch.randn(400, 8))
+    assert (weights - 0.2).abs().max() < 0.1
+
+
 def test_heads_share_their_values_and_are_averaged():
     with seeded(0):
         attention = InterpretableAttention(8, 2).double()
