@@ -16,7 +16,7 @@ from mlcore.bootstrap import Estimate, Resamples, block_length, estimate, resamp
 from mlcore.errors import BarwiseError
 from mlcore.folds import WalkForward
 from mlcore.labels import forward_return
-from mlcore.panel import PanelRun, read_panel, walk_forward_panel
+from mlcore.panel import PanelRun, walk_forward_panel
 from mlcore.quality import Metric, Rows, row_losses, surest_ahead, surest_of_days
 from mlcore.tasks import Label
 from strategies.claims.verdicts import Verdict, above, below, corrected, in_words, pooled
@@ -68,12 +68,13 @@ class DualStreamConfig:
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
 
-def run_models(config: DualStreamConfig, progress: Told = lambda *_: None) -> dict[str, PanelRun]:
+def run_models(
+    config: DualStreamConfig, panel: Mapping[str, pd.DataFrame], progress: Told = lambda *_: None
+) -> dict[str, PanelRun]:
     """Train the model and its baselines on all coins, refitted as time passes; return their runs by name.
 
     Raises BarwiseError for a model that is not registered, and for bars or settings that cannot be used.
     """
-    panel = read_panel(list(config.files))
     runs = {}
     for name in dict.fromkeys((config.model, *BASELINES)):
         settings = ComparisonConfig(
