@@ -116,11 +116,10 @@ def test_decisions_are_timed_on_bars_that_the_model_was_not_trained_on(tmp_path,
 
 def test_a_long_lookback_puts_off_the_start_of_all():
     label = direction(BARS, 5, 0.0)
-    later = entrants.one_start(label, BARS, [Linear(), LSTM(lookback=60)], 3)
-    first = int(np.isfinite(later.values).argmax())
+    short, long, never = entrants.first_rows(BARS, [Linear(), LSTM(lookback=60), LSTM(lookback=2000)], 3)
     memory = entrants.table_for(Linear(), BARS).attrs["memory"]
-    assert first >= memory + 59
-    np.testing.assert_array_equal(later.values[first:], label.values[first:])
+    assert short >= memory and long == short + 59 and never == len(BARS)
+    later = entrants.one_start(label, long)
+    assert int(np.isfinite(later.values).argmax()) == long
+    np.testing.assert_array_equal(later.values[long:], label.values[long:])
     np.testing.assert_array_equal(later.returns, label.returns)
-    alone = entrants.one_start(label, BARS, [LSTM(lookback=60)], 3)
-    np.testing.assert_array_equal(alone.values, later.values)
