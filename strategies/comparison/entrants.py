@@ -164,8 +164,8 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
             size = sum(path.stat().st_size for path in (store / stored[-1]).iterdir())
             try:
                 latency = decision_latency(store / stored[-1], protocol.bars, protocol.features)
-            except BarwiseError as error:
-                notes = [*notes, f"latency is not measured: {error}"]
+            except Exception as error:  # noqa: BLE001 - its forecasts are there, and are not lost for a clock
+                notes = [*notes, f"latency is not measured: {type(error).__name__}: {error}"]
     return Entrant(
         entered,
         run.forecasts,

@@ -88,6 +88,16 @@ def test_a_model_that_cannot_be_stored_has_no_size_and_says_why(tmp_path, monkey
     assert "cannot be stored" in found.notes[-1]
 
 
+def test_a_model_that_cannot_be_timed_keeps_its_forecasts(tmp_path, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("no step")
+
+    monkeypatch.setattr(entrants.LiveForecaster, "step", broken)
+    found = enter(protocol(tmp_path), "linear", tmp_path / "work", silent)
+    assert found.failure is None and found.forecasts is not None and found.latency == ()
+    assert "latency is not measured: RuntimeError: no step" in found.notes
+
+
 def test_a_stride_is_for_networks_that_read_windows():
     assert stride_of(BiLSTM(), 5) == 5
     assert stride_of(LSTM(), 5) == stride_of(Linear(), 5) == 1
