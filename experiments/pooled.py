@@ -91,10 +91,12 @@ def products(config: PooledConfig, bars: pd.DataFrame, signals: dict[str, Any], 
     ranks = pd.DataFrame(both).assign(returns=returns).dropna().rank()
     ranks = (ranks - ranks.mean()) / ranks.std(ddof=0)
     made = ranks[list(signals)].mul(ranks["returns"], axis=0).assign(bars=1)
-    return made.groupby(made.index.floor("7D").rename("week")).sum().reset_index().assign(symbol=symbol)
+    return (
+        made.groupby(pd.DatetimeIndex(made.index).floor("7D").rename("week")).sum().reset_index().assign(symbol=symbol)
+    )
 
 
-def told(weeks: pd.Series) -> str:
+def told(weeks: Any) -> str:
     return f"{weeks.mean():+.4f} with a s.e. of {weeks.sem():.4f} over {len(weeks)} weeks"
 
 

@@ -1,4 +1,4 @@
-"""Full or mixed precision: what a training step computes in."""
+"""Full, mixed or double precision: what a training step computes in."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 from mlcore.errors import BarwiseError, BarwiseWarning
 
-PRECISIONS = ("full", "mixed")
+PRECISIONS = ("full", "mixed", "double")
 
 
 class Precision:
-    """One optimiser step in float32, or in half precision where that is safe (Micikevicius et al. 2018).
+    """One optimiser step in the model's own precision, or in half precision where safe (Micikevicius et al. 2018).
 
     Mixed: matrix products run in float16 under `torch.autocast`, weights and losses stay float32, and the loss is
     scaled so that small gradients do not vanish (`torch.amp.GradScaler`); a step whose gradient overflows is skipped.
@@ -24,7 +24,7 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device, enabled=self.mixed)
 
     def raw(self, model: nn.Module, x_TBF: torch.Tensor, size: int) -> torch.Tensor:
-        """Return the model's raw outputs, float32 whatever it computes in."""
+        """Return the model's raw outputs, in the precision of its weights whatever it computes in."""
         if not self.mixed:
             return model(x_TBF, size)
         with torch.autocast(self.device, dtype=torch.float16):
@@ -48,8 +48,8 @@ def choose_precision(name: str, device: str, asked: str) -> str:
     `BarwiseWarning` says that training is in full precision.
     """
     if name not in PRECISIONS:
-        raise BarwiseError(f"`precision` is {name!r}; it must be 'full' or 'mixed'.")
-    if name == "full" or device != "cpu":
+        raise BarwiseError(f"`precision` is {name!r}; it must be 'full', 'mixed' or 'double'.")
+    if name != "mixed" or device != "cpu":
         return name
     if asked == "cpu":
         raise BarwiseError("`precision` is 'mixed' and `device` 'cpu'; mixed precision needs CUDA: use 'full'.")

@@ -59,6 +59,7 @@ class Shared:
     stride: int = 1  # of the inner training rows every stride-th is fitted on
     explained: int | None = None  # number of the fold whose model is asked what it looks at
     layout: Layout = field(default=None)  # type: ignore[assignment]  # default: one symbol
+    batched: bool = False  # all folds are fitted at once
     warm_start: bool = False  # a fold's model starts from the one before
     updates: Updates | None = None  # between refits
 
@@ -202,20 +203,21 @@ def forecast_block(shared: Shared, fold: Fold, inputs: Inputs, model: Any, outco
                 through, outcome.n_updates = max(through, int(updates.ends[rows].max())), outcome.n_updates + 1
         part = np.flatnonzero((moments >= begin) & (moments < end))
         outcome.through[part] = through
-        _forecast(shared, fold, part, inputs, model, outcome)
+        ready = inputs.those_scaled(fold.test[part][shared.tradable[fold.test[part]]])
+        (ahead,) = inputs.windows(ready)
+        _forecast(shared, ahead, model, outcome, part[np.searchsorted(fold.test[part], ready)])
+        if not number and fold.number == shared.explained:
+            outcome.explanation = explanation_of(model, ahead)
     asked = fold.test[shared.tradable[fold.test]]
     symbol_of = shared.layout.symbol_of
     outcome.left_out = tuple(np.setdiff1d(symbol_of(asked), symbol_of(inputs.those_scaled(asked))).tolist())
 
 
-def _forecast(shared: Shared, fold: Fold, part: np.ndarray, inputs: Inputs, model: Any, outcome: Outcome) -> None:
-    """Forecast those rows of a `part` of the test block that may be traded."""
-    rows = fold.test[part]
-    ready = inputs.those_scaled(rows[shared.tradable[rows]])
-    place = part[np.searchsorted(rows, ready)]
-    outcome.raw[place], more = ask(model, inputs.windows(ready)[0], shared.task, shared.confidence)
+def _forecast(shared: Shared, ahead: Windows, model: Any, outcome: Outcome, place: np.ndarray) -> None:
+    """Forecast windows into their places in the block."""
+    outcome.raw[place], more = ask(model, ahead, shared.task, shared.confidence)
     for name, values in more.items():
-        outcome.more.setdefault(name, np.full(len(fold.test), np.nan))[place] = values
+        outcome.more.setdefault(name, np.full(len(outcome.raw), np.nan))[place] = values
 
 
 def _update(shared: Shared, fold: Fold, rows: np.ndarray, inputs: Inputs, model: Any) -> None:

@@ -50,6 +50,11 @@ class Plan:
     schedule: str = "one_cycle"
     precision: str = "full"
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return what weights and features are while training; forecasts are made in float32."""
+        return torch.float64 if self.precision == "double" else torch.float32
+
 
 @contextlib.contextmanager
 def threads(n: int | None) -> Iterator[None]:
@@ -96,14 +101,24 @@ def history_bars(network: nn.Module, lookback: int) -> int:
 class Rows:
     """Table, labels and stretches of one set of rows, as tensors on the device."""
 
-    def __init__(self, windows: Windows, y: np.ndarray, head: Head, history: int, size: int, device: str) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        y: np.ndarray,
+        head: Head,
+        history: int,
+        size: int,
+        device: str,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         order = np.argsort(windows.rows, kind="stable")
         rows = windows.rows[order]
         first = rows[0] - windows.lookback + 1
         self.stretches = Stretches(rows - first, windows.lookback, history, size)
         table = np.ascontiguousarray(windows.table[first : rows[-1] + 1], dtype=np.float32)
-        self.table = torch.from_numpy(table).to(device)
+        self.table = torch.from_numpy(table).to(device, dtype)
         target = head.target(np.asarray(y)[order])
+        target = target.to(dtype) if target.is_floating_point() else target
         self.target = torch.zeros((len(table), *target.shape[1:]), dtype=target.dtype)  # (N,) or (N, H)
         self.target[rows - first] = target
         self.wanted = np.zeros(len(table), dtype=np.float32)
@@ -272,10 +287,10 @@ def train(
         raise BarwiseError("`schedule` is 'plateau', which goes by the validation loss, and there is no `validation`.")
     plan = fit_to(plan, len(windows))
     history = history_bars(model.network, windows.lookback)
-    model.to(plan.device)
-    trainer = Trainer(model, head, Rows(windows, y, head, history, plan.stretch, plan.device), plan)
+    model.to(plan.device, plan.dtype)
+    trainer = Trainer(model, head, Rows(windows, y, head, history, plan.stretch, plan.device, plan.dtype), plan)
     size = VALIDATION_STRETCH if plan.stretch > 1 else 1  # as it is trained, so it is validated
-    held_out = Rows(*validation, head, history, size, plan.device) if validation else None
+    held_out = Rows(*validation, head, history, size, plan.device, plan.dtype) if validation else None
     best, curve = Best(trainer.flat), []
     if begun and held_out:
         curve.append(_beginning(trainer, held_out, clock))
@@ -291,4 +306,5 @@ def train(
     if held_out:
         best.restore()
     _unflat(model)
+    model.float()
     return curve

@@ -49,6 +49,14 @@ class StudyConfig:
     class_weights: str | tuple[float, ...] | None = _flag(
         None, "weights of the classes: balanced (from the training rows), or one number a class, as 2,1,2"
     )
+    schedule: str | None = _flag(
+        None, "learning rate of a network: one_cycle (default), cosine_restarts, plateau, constant"
+    )
+    warm_start: bool = _flag(False, "start each fold's model from the one before; folds then run in order (a switch)")
+    incremental: str | None = _flag(
+        None, "update the model between refits, this often: a duration (1D) or a count of bars"
+    )
+    batched: bool = _flag(False, "train the networks of all folds as one batch, for a GPU (a switch)")
     label: str = _flag(
         "direction",
         "what is learned: direction, five_class, return, up_move, down_move; a name that is none lists them all",

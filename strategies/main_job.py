@@ -52,7 +52,13 @@ LIBRARIES = [
 
 Engine = Literal["both", "backtrader", "vectorbt"]
 LABEL_FLAGS = {name: name for name in ("horizon", "threshold", "edges", "quantiles")} | {"entry": "label_entry"}
-MODEL_FLAGS = ("lookback", "loss", "loss_params", "class_weights")  # parameters of models with flags of their own
+MODEL_FLAGS = (
+    "lookback",
+    "loss",
+    "loss_params",
+    "class_weights",
+    "schedule",
+)  # parameters of models with flags of their own
 COSTLY = 0.25  # a share of the starting cash: costs above it are worth a word
 
 
@@ -77,10 +83,13 @@ class StudyProtocol:
     progress: Progress
 
     def forecast(
-        self, stage: str, model: Any, *, shuffle_labels: bool = False, store: str | None = None
+        self, stage: str, model: Any, *, shuffle_labels: bool = False, store: str | None = None, rival: bool = False
     ) -> WalkForwardRun:
-        """Walk `model` forward over all folds."""
-        return self.walk(stage, model, self.options(stage, model) | {"shuffle_labels": shuffle_labels, "store": store})
+        """Walk `model` forward over all folds; a `rival` is refitted from nothing, whatever the model does."""
+        own = () if rival else ("warm_start", "incremental", "batched")
+        training: dict[str, Any] = {name: getattr(self.config, name) for name in own}
+        options = self.options(stage, model) | training | {"shuffle_labels": shuffle_labels, "store": store}
+        return self.walk(stage, model, options)
 
     def walk(self, stage: str, model: Any, options: dict[str, Any]) -> WalkForwardRun:
         """Walk `model` forward over the bars; `options` are the protocol's."""
@@ -289,7 +298,7 @@ def _rivals(protocol: StudyProtocol, model: Any, run: WalkForwardRun) -> Iterato
     yield "shuffled_label", protocol.weigh(protocol.calibrated(shuffled, model))
     if _is_not_linear(model):
         linear = MODELS["linear"]()
-        yield "linear", protocol.weigh(protocol.calibrated(protocol.forecast("linear", linear), linear))
+        yield "linear", protocol.weigh(protocol.calibrated(protocol.forecast("linear", linear, rival=True), linear))
 
 
 def _is_not_linear(model: Any) -> bool:

@@ -32,6 +32,8 @@ from strategies.study import Study
 
 FEWEST_BARS = 2  # out of sample, to trade at all
 
+ONE_SYMBOL = ("store", "warm_start", "incremental", "batched")  # options that a pool has not
+
 
 def is_pooled(config: StudyConfig) -> bool:
     """Tell whether the config names more than one symbol: several files, or a file of several and none chosen."""
@@ -48,6 +50,9 @@ def run_panel_job(config: StudyConfig, progress: Progress) -> pd.DataFrame:
     `ReconcileError` where the engines differ over any symbol.
     """
     check_trading(config)
+    for name in ("warm_start", "incremental", "batched"):
+        if getattr(config, name):
+            raise BarwiseError(f"`{name}` is {getattr(config, name)}; pooled symbols start anew: leave it out.")
     if config.store:
         raise BarwiseError(f"`store` is {config.store!r}; it keeps the folds of one symbol, and these are pooled.")
     with result_folder(config.out, overwrite=config.overwrite) as folder:
@@ -113,7 +118,7 @@ class SymbolProtocol(StudyProtocol):
 
     def walk(self, stage: str, model: Any, options: dict[str, Any]) -> WalkForwardRun:
         """Return what the pooled run says of this symbol."""
-        return self.pool.run(stage, model, {key: value for key, value in options.items() if key != "store"}).of(
+        return self.pool.run(stage, model, {key: value for key, value in options.items() if key not in ONE_SYMBOL}).of(
             self.symbol
         )
 

@@ -15,9 +15,10 @@ def code_blocks() -> list[str]:
 
 
 @pytest.mark.filterwarnings("default")  # a notebook's warnings are the engines' own
-def test_the_code_of_the_readme_runs(capsys):
+def test_the_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes below out/
     blocks = code_blocks()
-    assert len(blocks) == 3, "Python, Cerebro, vectorbt"
+    assert len(blocks) == 4, "live and elsewhere, Python, Cerebro, vectorbt"
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)

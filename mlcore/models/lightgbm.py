@@ -8,10 +8,16 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from mlcore.losses import Loss
-from mlcore.models.inputs import symbol_column
+from mlcore.errors import BarwiseError
+from mlcore.losses import Loss, row_weights
+from mlcore.models.inputs import Validation, check_windows, symbol_column
 from mlcore.models.trees import BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
+from mlcore.tasks import Task
+from mlcore.windows import Windows
+
+UPDATE_ROUNDS = 2  # trees (a class) that an update adds
+UPDATE_LEAF = 5  # rows that a leaf of theirs holds at least
 
 
 class LightGBM(BoostedTrees):
@@ -91,19 +97,95 @@ class LightGBM(BoostedTrees):
         return [{"objective": "multiclass", "num_class": len(self.classes_)}]
 
     def _boost(self, train: Rows, held_out: Rows | None, objective: dict[str, Any]) -> tuple[lightgbm.Booster, int]:
+        begun, rounds = self._begun()
         options = self._options(len(train[1])) | objective
         symbol = symbol_column(self)  # its newest value is the column of the same number
         categories = [] if symbol is None else [symbol]
         x, y, weight = train
         rows = lightgbm.Dataset(x, y, weight=weight, params=options, categorical_feature=categories)
         if held_out is None:
-            booster = lightgbm.train(options, rows, self.n_estimators)
+            booster = lightgbm.train(options, rows, rounds, init_model=begun)
         else:
             judge = lightgbm.Dataset(held_out[0], held_out[1], weight=held_out[2], reference=rows)
             stop = lightgbm.early_stopping(self.patience, verbose=False)
+            losses: dict[str, Any] = {}
+            calls: list[Any] = [stop, lightgbm.record_evaluation(losses)]
             # What `train` returns ends with the best round: later ones are not kept.
-            booster = lightgbm.train(options, rows, self.n_estimators, valid_sets=[judge], callbacks=[stop])
+            booster = lightgbm.train(options, rows, rounds, valid_sets=[judge], callbacks=calls, init_model=begun)
+            (told,) = losses["valid_0"].values()
+            self.losses_.append((0 if begun is None else begun.current_iteration(), told))
         return booster, booster.current_iteration()
+
+    def _begun(self) -> tuple[lightgbm.Booster | None, int]:
+        """Return the next booster to go on from, where there is one, and the rounds to be made at most."""
+        if not getattr(self, "start_", None):
+            return None, self.n_estimators
+        begun = self.start_.pop(0)
+        return begun, self.n_estimators - begun.current_iteration()
+
+    def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:
+        """Fit, and keep the validation losses: `history_`, one entry a round, the mean of all boosters.
+
+        A booster that has stopped keeps its last loss; training losses are not measured (NaN).
+        """
+        self.losses_: list[tuple[int, list[float]]] = []
+        classes = getattr(self, "classes_", None)
+        if classes is not None and not np.array_equal(classes, np.unique(y)):  # other classes are other trees
+            self.start_: list[Any] = []
+        super()._fit_one(windows, y, task, validation)
+        self.start_ = []
+        longest = max((len(told) for _, told in self.losses_), default=0)
+        filled = [np.pad(told, (0, longest - len(told)), mode="edge") for _, told in self.losses_]
+        first = max((rounds for rounds, _ in self.losses_), default=0)
+        self.history_ = [
+            {"epoch": float(first + i + 1), "loss": float("nan"), "validation": float(loss)}
+            for i, loss in enumerate(np.mean(filled, axis=0) if filled else ())
+        ]
+        del self.losses_
+
+    def warm_start_from(self, other: Any) -> LightGBM:
+        """Let the next `fit` go on from the trees of `other`: new ones are added, `n_estimators` in all at most.
+
+        Trees are never taken away, so a chain of warm starts grows; where fewer than `patience` rounds are left, or
+        the rows have other classes, the fit starts from nothing.
+        """
+        if type(other) is not type(self) or not hasattr(other, "boosters_") or other.task_.n_horizons > 1:
+            raise BarwiseError(
+                f"`other` is {type(other).__name__}; LightGBM starts from a LightGBM fitted for one horizon."
+            )
+        most = max(booster.current_iteration() for booster in other.boosters_)
+        self.start_ = list(other.boosters_) if most + self.patience <= self.n_estimators else []
+        if hasattr(other, "classes_"):
+            self.classes_ = other.classes_
+        return self
+
+    def update(self, windows: Windows, y: np.ndarray) -> LightGBM:
+        """Add `UPDATE_ROUNDS` trees grown on newer rows, in the units of the fit; an unknown class is left out.
+
+        A leaf may hold as few as `UPDATE_LEAF` rows: there are not many. Raises BarwiseError for several horizons.
+        """
+        if self.horizon_models_:
+            raise BarwiseError("`update`: LightGBM is updated for one horizon only.")
+        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
+        y = np.asarray(y, dtype=np.float64)
+        if y.shape != (len(windows),) or not np.isfinite(y).all():
+            raise BarwiseError(f"`y` has shape {y.shape}; it must be finite labels of the {len(windows)} windows.")
+        if self.task_.kind == "classes":
+            known = np.isin(y, self.classes_)
+            windows, y = windows.take(known), y[known]
+            targets = np.searchsorted(self.classes_, y).astype(np.float64)
+        else:
+            targets = (y - self.center_) / self.unit_
+        if len(targets) < 2 * UPDATE_LEAF:
+            return self
+        loss = self.check_task(self.task_)
+        x, weight = self._columns(windows), row_weights(loss, y, weights=self.weights_)
+        few = {"min_data_in_leaf": UPDATE_LEAF, "bagging_fraction": 1.0}
+        for i, objective in enumerate(self._objectives(loss)):
+            options = self._options(len(targets)) | objective | few
+            rows = lightgbm.Dataset(x, targets, weight=weight, params=options)
+            self.boosters_[i] = lightgbm.train(options, rows, UPDATE_ROUNDS, init_model=self.boosters_[i])
+        return self
 
     def _options(self, n_rows: int) -> dict[str, Any]:
         return {

@@ -57,17 +57,36 @@ class _ShiftedProducts(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x_TBC, weight_KCD, bias_D, dilation):  # type: ignore[no-untyped-def]
+    def forward(x_TBC, weight_KCD, bias_D, dilation):  # type: ignore[no-untyped-def]
         (t, b, c), taps = x_TBC.shape, len(weight_KCD)
         rows = (t - (taps - 1) * dilation) * b
         x = x_TBC.reshape(t * b, c)
         y = torch.addmm(bias_D, x[:rows], weight_KCD[0])
         for k in range(1, taps):
             y.addmm_(x[k * dilation * b :][:rows], weight_KCD[k])
-        y.relu_()
-        ctx.save_for_backward(x, weight_KCD, y)
-        ctx.geometry = t, b, c, taps, dilation, rows
-        return y.view(-1, b, y.shape[1])
+        return y.relu_().view(-1, b, y.shape[1])
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
+        x_TBC, weight_KCD, _, dilation = inputs
+        (t, b, c), taps = x_TBC.shape, len(weight_KCD)
+        ctx.save_for_backward(x_TBC.reshape(t * b, c), weight_KCD, output.view(-1, output.shape[2]))
+        ctx.geometry = t, b, c, taps, dilation, len(output) * b
+
+    @staticmethod
+    def vmap(info, in_dims, x, weight, bias, dilation):  # type: ignore[no-untyped-def]
+        """The same for J networks at once (`mlcore.batched`): one batched product per tap."""
+        x_JTBC, weight_JKCD, bias_JD = (
+            array.expand(info.batch_size, *array.shape) if at is None else array.movedim(at, 0)
+            for array, at in zip((x, weight, bias), in_dims[:3], strict=True)
+        )
+        (j, t, b, c), taps = x_JTBC.shape, weight_JKCD.shape[1]
+        rows = (t - (taps - 1) * dilation) * b
+        x = x_JTBC.reshape(j, t * b, c)
+        y = torch.baddbmm(bias_JD[:, None], x[:, :rows], weight_JKCD[:, 0])
+        for k in range(1, taps):
+            y = torch.baddbmm(y, x[:, k * dilation * b :][:, :rows], weight_JKCD[:, k])
+        return torch.relu(y).view(j, -1, b, y.shape[2]), 0
 
     @staticmethod
     def backward(ctx, grad_TBD):  # type: ignore[no-untyped-def]

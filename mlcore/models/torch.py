@@ -66,7 +66,8 @@ class TorchModel(BaseEstimator, ABC):
         cosines, each twice as long), "plateau" (halved where the validation loss gets no better) or "constant".
     clip : length that the gradient of a step is cut down to.
     warm_rate : share of `learning_rate` for a fit that starts from another model's weights, and for an update.
-    precision : "full", or "mixed" (float16 where that is safe, on CUDA only) for training.
+    precision : of training: "full" (float32), "mixed" (float16 where that is safe, on CUDA only) or "double" (float64):
+        rounding then no longer grows into other forecasts where ReLUs switch, at about twice the time on a CPU.
     loss : one of `mlcore.losses.LOSSES` that fits the label; None: the label's own.
     loss_params : its numbers, as ``{"gamma": 1.0}``; None: its defaults.
     class_weights : None, "balanced" (from the training rows), or one number a class. Forecasts stay probabilities.
@@ -159,7 +160,7 @@ class TorchModel(BaseEstimator, ABC):
         """
         fit = self.begin(windows, y, task=task, validation=validation)
         with threads(self.threads), seeded(self.seed, fit.plan.device):
-            network, warm = self.begun(fit)
+            network, warm = self.forecaster(fit)
             history = train(network, fit.head, windows, fit.y, validation=fit.validation, plan=fit.plan, begun=warm)
         return self.end(fit, network, history)
 
@@ -178,7 +179,7 @@ class TorchModel(BaseEstimator, ABC):
             plan = replace(plan, learning_rate=plan.learning_rate * self.warm_rate)
         return Fit(task, make_head(task, y, loss), plan, windows, y, validation)
 
-    def begun(self, fit: Fit) -> tuple[Forecaster, bool]:
+    def forecaster(self, fit: Fit) -> tuple[Forecaster, bool]:
         """Return the network to train, and whether it has another's weights; call it inside `seeded`."""
         symbols = embedding_of(self, fit.windows) if self.embeds_symbol else None
         network = self._forecaster(fit.windows.shape[2], fit.head, symbols)

@@ -28,7 +28,7 @@ def test_mixed_is_refused_where_the_cpu_was_asked_for():
     windows, y = scene()
     with pytest.raises(BarwiseError, match="`precision` is 'mixed' and `device` 'cpu'"):
         TCN(lookback=9, width=8, precision="mixed", device="cpu").fit(windows, y, task=NUMBER)
-    with pytest.raises(BarwiseError, match="it must be 'full' or 'mixed'"):
+    with pytest.raises(BarwiseError, match="it must be 'full', 'mixed' or 'double'"):
         TCN(lookback=9, width=8, precision="half").fit(windows, y, task=NUMBER)
 
 

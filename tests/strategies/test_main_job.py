@@ -36,6 +36,7 @@ FIRST = 150  # the first out-of-sample row
 DEFAULTS = {
     "model": "linear", "preset": None, "set": None, "members": None, "lookback": None, "confidence": None,
     "loss": None, "loss_params": None, "class_weights": None,
+    "schedule": None, "warm_start": False, "incremental": None, "batched": False,
     "label": "direction", "horizon": 5, "threshold": 0.002, "edges": None, "quantiles": None,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
     "repair": "", "stamped": "open", "symbol": None, "calibration": "none", "interval": None, "store": None,
@@ -47,6 +48,7 @@ DEFAULTS = {
 OTHERS = {
     "model": "rival", "preset": "big", "set": {"depth": 7}, "members": "a, b:light", "lookback": 17,
     "confidence": "entropy", "loss": "focal", "loss_params": {"gamma": 1.0}, "class_weights": (2.0, 1.0, 2.0),
+    "schedule": "plateau", "warm_start": True, "incremental": "1D", "batched": True,
     "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
     "edges": (0.01, 0.03), "quantiles": (0.2, 0.5, 0.8),
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
@@ -67,6 +69,12 @@ def only(monkeypatch, models: dict[str, Any]) -> None:
     """Let the main job, and the maker of models that it calls, know `models` and no other."""
     for module in (main_job, make):
         monkeypatch.setattr(module, "MODELS", models)
+
+
+def rival_signature(
+    lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None, schedule="", members=()
+):
+    """What the main job may ask of the rival."""
 
 
 class Untouched:
@@ -112,9 +120,7 @@ class Job:
         monkeypatch.setattr(main_job, "LABELS", {"mine": label, "direction": label})
         rival = self.spy(
             "model",
-            lambda lookback=9, width=1, depth=1, seed=0, loss=None, loss_params=None, class_weights=None, members=(): (
-                None
-            ),
+            rival_signature,
             lambda **given: SimpleNamespace(**given),
         )
         calibration = self.spy("calibration", Calibration, lambda **given: Untouched(self.corrected))
@@ -170,6 +176,8 @@ def test_every_setting_arrives_where_it_belongs(job):
         "horizon": label["horizon"], "threshold": label["threshold"], "label_entry": label["entry"],
         "edges": label["edges"], "quantiles": label["quantiles"],
         "loss": model["loss"], "loss_params": model["loss_params"], "class_weights": model["class_weights"],
+        "schedule": model["schedule"], "warm_start": walked["warm_start"], "incremental": walked["incremental"],
+        "batched": walked["batched"],
         "lookback": model["lookback"], "seed": model["seed"], "set": {"depth": model["depth"]},
         "members": ", ".join(model["members"]),
         "preset": {99: "big"}[model["width"]],
@@ -199,12 +207,16 @@ def test_every_setting_arrives_where_it_belongs(job):
 def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     made = job(**OTHERS)
     made.run()
-    own = {"model", "shuffle_labels", "progress", "label", "features", "bars", "store"}
+    training = {"warm_start", "incremental", "batched"}
+    own = {"model", "shuffle_labels", "progress", "label", "features", "bars", "store"} | training
     kept = [{name: call[name] for name in set(call) - own} for call in made.calls["walk_forward"]]
     folds = WalkForward("45D", "9D", expanding=True, latency=2)
     assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23, "confidence": "entropy"}] * 3
     assert [id(run) for run in made.corrected] == [id(run) for run in made.runs]  # the rivals are calibrated alike
     assert [call.get("store") for call in made.calls["walk_forward"]] == ["s", None, None]
+    told = [{name: call[name] for name in training if name in call} for call in made.calls["walk_forward"]]
+    mine = {"warm_start": True, "incremental": "1D", "batched": True}
+    assert told == [mine, mine, {}]  # the linear rival is refitted from nothing
     for call in made.calls["walk_forward"]:
         assert call["bars"] is BARS
         assert call["label"] is made.calls["walk_forward"][0]["label"]

@@ -184,3 +184,85 @@ def test_where_every_move_is_large_the_weighted_loss_is_the_plain_one_also_in_it
     options = {"loss": "weighted_squared", "loss_params": {"threshold": 1e-9}}
     one, other = (Linear(**given).fit(windows, y, task=NUMBER).predict(windows) for given in ({}, options))
     np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def warm_scene(task, n=900):
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((n, 3)).astype(np.float32)
+    move = table[:, 0] + 0.5 * rng.standard_normal(n)
+    y = np.digitize(move, [-0.4, 0.4]).astype(float) if task.kind == "classes" else 0.01 * move
+
+    def rows(start, stop):
+        return Windows(table, np.arange(start, stop), 11), y[start:stop]
+
+    return rows
+
+
+WARM_TASKS = (
+    Task("classes", ("p_down", "p_flat", "p_up"), scores=(-1.0, 0.0, 1.0)),
+    Task("regression", ("expected_return",)),
+    Task("quantiles", ("q10", "q50", "q90"), quantiles=(0.1, 0.5, 0.9)),
+)
+
+
+@pytest.mark.parametrize("task", WARM_TASKS, ids=lambda task: task.kind)
+def test_a_warm_start_goes_on_from_the_trees_of_the_other(task):
+    rows = warm_scene(task)
+    first = LightGBM(n_estimators=200, patience=10).fit(*rows(20, 500), task=task, validation=rows(510, 600))
+    trees = [booster.model_to_string().split("end of trees")[0] for booster in first.boosters_]
+    again = LightGBM(n_estimators=200, patience=10, seed=2).warm_start_from(first)
+    again.fit(*rows(60, 540), task=task, validation=rows(550, 640))
+    for old, before, booster in zip(first.boosters_, trees, again.boosters_, strict=True):
+        assert booster.current_iteration() > old.current_iteration()
+        part = (
+            booster.model_to_string(num_iteration=old.current_iteration()).split("Tree=0")[1].split("end of trees")[0]
+        )
+        assert (
+            part.split("\n\nTree=")[0] == before.split("Tree=0")[1].split("\n\nTree=")[0]
+        )  # the first tree is its first
+        assert old.model_to_string().split("end of trees")[0] == before  # the other is left as it was
+    assert again.best_epoch_ == tuple(booster.current_iteration() for booster in again.boosters_)
+    assert again.history_[0]["epoch"] > 1
+
+
+def test_a_chain_of_warm_starts_that_is_full_or_of_other_classes_starts_from_nothing():
+    rows = warm_scene(WARM_TASKS[0])
+    first = LightGBM(n_estimators=30, patience=10).fit(*rows(20, 500), task=WARM_TASKS[0], validation=rows(510, 600))
+    cold = LightGBM(n_estimators=first.best_epoch_[0] + 9, patience=10)
+    full = LightGBM(n_estimators=first.best_epoch_[0] + 9, patience=10).warm_start_from(first)
+    for model in (cold, full):
+        model.fit(*rows(20, 500), task=WARM_TASKS[0], validation=rows(510, 600))
+    np.testing.assert_array_equal(full.predict(rows(610, 700)[0]), cold.predict(rows(610, 700)[0]))
+    windows, y = rows(20, 500)
+    two = (
+        LightGBM(n_estimators=60, patience=10)
+        .warm_start_from(first)
+        .fit(windows, np.where(y == 1, 2.0, y), task=WARM_TASKS[0])
+    )
+    assert two.predict(windows)[:, 1].max() == 0
+    with pytest.raises(BarwiseError, match="starts from a LightGBM fitted for one horizon"):
+        LightGBM().warm_start_from(LightGBM())
+
+
+@pytest.mark.parametrize("task", WARM_TASKS, ids=lambda task: task.kind)
+def test_an_update_adds_trees_of_the_newer_rows(task):
+    rows = warm_scene(task)
+    model = LightGBM(n_estimators=20).fit(*rows(20, 500), task=task, validation=rows(510, 600))
+    (windows, y), (ahead, _) = rows(610, 700), rows(720, 900)
+    before, rounds = model.predict(ahead), [booster.current_iteration() for booster in model.boosters_]
+    y = 2.0 - y if task.kind == "classes" else -y  # what went up goes down now
+    model.update(windows, y)
+    assert np.corrcoef((model.predict(ahead) - before)[:, -1], ahead.last[:, 0])[0, 1] < -0.3
+    assert [booster.current_iteration() for booster in model.boosters_] == [n + 2 for n in rounds]
+    some = model.predict(ahead)
+    model.update(windows.take(np.arange(4)), y[:4])  # too few for a leaf each
+    np.testing.assert_array_equal(model.predict(ahead), some)
+
+
+def test_the_validation_loss_of_every_round_is_kept():
+    rows = warm_scene(WARM_TASKS[2])
+    model = LightGBM(n_estimators=60, patience=10).fit(*rows(20, 500), task=WARM_TASKS[2], validation=rows(510, 600))
+    losses = [entry["validation"] for entry in model.history_]
+    assert [entry["epoch"] for entry in model.history_] == list(range(1, len(losses) + 1))
+    assert losses[0] > min(losses)
+    assert LightGBM(n_estimators=5).fit(*rows(20, 500), task=WARM_TASKS[2]).history_ == []
