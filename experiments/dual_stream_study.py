@@ -21,9 +21,10 @@ def main() -> None:
 
     check_folder(config.out, overwrite=config.overwrite)  # before an hour of training, not after it
     console, started = Console(), time.perf_counter()
+    panel = read_panel(list(config.files))
     with progress_bars(console) as progress:
-        runs = run_models(config, progress)
-    rows = common_rows(runs, read_panel(list(config.files)))
+        runs = run_models(config, panel, progress)
+    rows = common_rows(runs, panel)
     verdicts, table = judge_dual_stream(config, rows)
     seconds = time.perf_counter() - started
     remarks = list(dict.fromkeys(f"{name}: {note}" for name, run in runs.items() for note in run.notes))

@@ -123,6 +123,8 @@ def metrics_of(rows: Rows) -> dict[str, Metric]:
     ``precision_at_<k>_day`` ``_overall``           right among the k surest calls of each day (pooled), or of all;
                                                     right: of the return's sign, or, where the task tells an event from
                                                     none, the event came (the surest: of the highest probability)
+    ``precision_at_<k>_ahead``                      right among the calls at least as sure as the k-th surest of the day
+                                                    before (`surest_ahead`): a rule that can be followed
     ``log_loss`` ``brier``                          classes only
     ``mae rmse mape r2``                            expected return (median) against the label, which must be a return;
                                                     mape leaves labels of 0 out and is a fraction; r2 is against the
@@ -134,8 +136,9 @@ def metrics_of(rows: Rows) -> dict[str, Metric]:
     called = rows.signal != 0
     found["direction"] = _share(np.sign(rows.signal) == np.sign(rows.returns), called)
     for k in PRECISION_AT:
-        found[f"precision_at_{k}_day"] = _precision_per_day(rows, k)
+        found[f"precision_at_{k}_day"] = _of_days(surest_of_days(rows, k))
         found[f"precision_at_{k}_overall"] = _precision_overall(rows, k)
+        found[f"precision_at_{k}_ahead"] = _of_days(surest_ahead(rows, k))
     if rows.task.kind == "classes":
         came = np.eye(rows.task.n_outputs)[rows.values.astype(np.int64)]
         found["log_loss"] = _mean(row_losses(rows))
@@ -324,7 +327,12 @@ def _precision_overall(rows: Rows, k: int) -> Metric:
 
 
 def surest_of_days(rows: Rows, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``(D,)`` right calls and ``(D,)`` calls among the `k` surest of every day of `rows`."""
+    """Return ``(D,)`` right calls and ``(D,)`` calls among the `k` surest of every day of `rows`.
+
+    Which they are is known when the day is over. Of a model that buys low prices they lie at the day's low, and
+    prices rise from a day's low, on a random walk too: three calls in four are right without any skill.
+    `surest_ahead` has no such hindsight.
+    """
     order, right = _calls(rows)
     day = rows.day[order]
     by_day = np.argsort(day, kind="stable")
@@ -335,6 +343,25 @@ def surest_of_days(rows: Rows, k: int) -> tuple[np.ndarray, np.ndarray]:
     return hits, np.bincount(day[chosen], minlength=n).astype(np.float64)
 
 
-def _precision_per_day(rows: Rows, k: int) -> Metric:
-    sums = _sums(list(surest_of_days(rows, k)))
+def surest_ahead(rows: Rows, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``(D,)`` right calls and ``(D,)`` calls at least as sure as the `k`-th surest of the day before.
+
+    The bar is known before the day begins, so that a call can be taken as it comes. The first day has none, nor has one
+    after a day with fewer than `k` calls. As sure: of the confidence, or of the event's probability (`is_event`).
+    """
+    order, right = _calls(rows)
+    sure = (rows.raw[:, 1] if is_event(rows.task) else rows.confidence)[order]
+    day, n = rows.day[order], int(rows.day.max(initial=-1)) + 1
+    bar = np.full(n + 1, np.inf)
+    by_day = np.argsort(day, kind="stable")
+    place = np.arange(len(day)) - np.searchsorted(day[by_day], day[by_day])
+    last = by_day[place == k - 1]
+    bar[day[last] + 1] = sure[last]
+    chosen = sure >= bar[day]
+    hits = np.bincount(day[chosen], weights=right[chosen], minlength=n)
+    return hits, np.bincount(day[chosen], minlength=n).astype(np.float64)
+
+
+def _of_days(counts: tuple[np.ndarray, np.ndarray]) -> Metric:
+    sums = _sums(list(counts))
     return Metric(lambda weights: _ratio(*sums(weights)), by_day=True)

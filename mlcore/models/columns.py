@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.models.inputs import SYMBOL
 
 
 def told_columns(model: Any, n_features: int) -> tuple[str, ...]:
-    """Return the names of the columns of the windows that `model` is fitted on; refuse windows that nobody named."""
+    """Return the names of the columns that the network of `model` reads; refuse windows that nobody named.
+
+    Of a pool these are not the windows' own: the numbers that stand for the symbol (`SymbolEmbedding`) come last, as
+    ``symbol_0 symbol_1 ...``, and its column of codes is gone.
+    """
     names = tuple(getattr(model, "feature_names_in_", ()))
+    if names[-1:] == (SYMBOL,) and n_features > len(names):  # one number stands where the column stood: as it is
+        numbers = range(n_features - len(names) + 1)
+        names = (*names[:-1], *(f"{SYMBOL}_{number}" for number in numbers))
     if len(names) != n_features:
         told = f"{len(names)} names" if names else "no names"
         raise BarwiseError(

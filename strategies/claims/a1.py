@@ -22,7 +22,7 @@ from mlcore.labels import down_move, up_move
 from mlcore.plugins import MODELS
 from mlcore.quality import Rows
 from strategies.comparison.config import ComparisonConfig
-from strategies.comparison.entrants import Entrant, Protocol, Told, enter, one_start
+from strategies.comparison.entrants import Entrant, Protocol, Told, enter, first_rows, one_start
 from strategies.comparison.run import work_folder
 from strategies.config import _flag
 from strategies.main_job import make_model
@@ -149,7 +149,8 @@ def protocol_of(config: A1Config, file: Path, side: str) -> tuple[Protocol, Call
         for name in config.known
         for lookback in config.lookbacks
     ]
-    label = one_start(label, bars, models, settings.max_gap, FEATURES)
+    rows = [row for row in first_rows(bars, models, settings.max_gap, FEATURES) if row < len(bars)]
+    label = one_start(label, max(rows, default=0))
     sha = bars_sha256(bars)
 
     def of(lookback: int | None) -> Protocol:

@@ -16,8 +16,8 @@ from mlcore.bootstrap import Estimate, Resamples, block_length, estimate, resamp
 from mlcore.errors import BarwiseError
 from mlcore.folds import WalkForward
 from mlcore.labels import forward_return
-from mlcore.panel import PanelRun, read_panel, walk_forward_panel
-from mlcore.quality import Metric, Rows, row_losses, surest_of_days
+from mlcore.panel import PanelRun, walk_forward_panel
+from mlcore.quality import Metric, Rows, row_losses, surest_ahead, surest_of_days
 from mlcore.tasks import Label
 from strategies.claims.verdicts import Verdict, above, below, corrected, in_words, pooled
 from strategies.comparison.config import ComparisonConfig
@@ -68,12 +68,13 @@ class DualStreamConfig:
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
 
-def run_models(config: DualStreamConfig, progress: Told = lambda *_: None) -> dict[str, PanelRun]:
+def run_models(
+    config: DualStreamConfig, panel: Mapping[str, pd.DataFrame], progress: Told = lambda *_: None
+) -> dict[str, PanelRun]:
     """Train the model and its baselines on all coins, refitted as time passes; return their runs by name.
 
     Raises BarwiseError for a model that is not registered, and for bars or settings that cannot be used.
     """
-    panel = read_panel(list(config.files))
     runs = {}
     for name in dict.fromkeys((config.model, *BASELINES)):
         settings = ComparisonConfig(
@@ -141,7 +142,8 @@ def _label(run: PanelRun, symbol: str) -> Label:
 def daily_sums(rows: Rows) -> pd.DataFrame:
     """Return what every UTC day adds to pooled numbers, one row a day.
 
-    ``hits calls`` (directions that were right, and that were called), ``hits_10 calls_10`` (of the ten surest),
+    ``hits calls`` (directions that were right, and that were called), ``hits_10 calls_10`` (of the ten surest, known
+    when the day is over), ``hits_10_ahead calls_10_ahead`` (of those as sure as the tenth of the day before),
     ``loss n`` (pinball, rows), ``up`` (returns above 0), ``inside`` (labels between the outermost quantiles).
     """
     if rows.task.kind != "quantiles":
@@ -155,12 +157,14 @@ def daily_sums(rows: Rows) -> pd.DataFrame:
     sums |= {"up": rows.returns > 0, "inside": inside}
     found = {name: np.bincount(rows.day, weights=values, minlength=n) for name, values in sums.items()}
     found[f"hits_{K}"], found[f"calls_{K}"] = surest_of_days(rows, K)
+    found[f"hits_{K}_ahead"], found[f"calls_{K}_ahead"] = surest_ahead(rows, K)
     return pd.DataFrame(found, index=pd.Index(days, name="day"))
 
 
 RATIOS = {
     "direction": ("hits", "calls"),
     f"precision_at_{K}_day": (f"hits_{K}", f"calls_{K}"),
+    f"precision_at_{K}_ahead": (f"hits_{K}_ahead", f"calls_{K}_ahead"),
     "pinball": ("loss", "n"),
     "up": ("up", "n"),
     "coverage": ("inside", "n"),
@@ -245,9 +249,10 @@ def _verdicts(
             f"The highest is {best}, {in_words(coins[best])} (an interval that holds for all {len(coins)} at once).",
         )
     )
-    surest = ours[f"precision_at_{K}_day"]
-    claim = f"its {K} surest calls of a day and coin are {CLAIMED:.0%} right"
-    verdicts.append(Verdict(claim, above(surest, CLAIMED), in_words(surest) + "."))
+    ahead, hindsight = ours[f"precision_at_{K}_ahead"], ours[f"precision_at_{K}_day"]
+    claim = f"its calls as sure as the {K}-th surest of the day before are {CLAIMED:.0%} right"
+    words = f"{in_words(ahead)}. The {K} surest of each day itself, known only when it is over: {in_words(hindsight)}."
+    verdicts.append(Verdict(claim, above(ahead, CLAIMED), words))
     for rival in [name for name in found if name != config.model]:
         verdicts += _against(rival, found[config.model], found[rival], drawn[config.model], drawn[rival])
     asked = max(config.quantiles) - min(config.quantiles)

@@ -57,17 +57,19 @@ def _report(
     remarks: list[str],
     seconds: float,
 ) -> str:
-    rows = [[verdict.claim, verdict.outcome, verdict.found] for verdict in verdicts]
+    claims = "".join(said(f"{one.outcome.capitalize()}: {one.claim}.") + said(one.found, "small") for one in verdicts)
     words = (
         "A claim holds, or does not, only where the whole 95% interval says so; else it is undecided. Intervals come "
-        "from a bootstrap of whole days in blocks; with few days they are rough."
+        "from a bootstrap of whole days in blocks; with few days they are rough. The k surest calls of a day are known "
+        "only when it is over: a model that is surest at the lowest price has most of them right on a random walk. "
+        "What is said of calls as sure as the k-th of the day before has no such hindsight."
     )
     parts = [
         Section("top", "", said(lead)),
         Section(
             "claims",
             "What was claimed, and what came of it",
-            table(["claim", "", "found"], rows, words=3) + said(words, "small"),
+            claims + said(words, "small"),
         ),
     ]
     if remarks:

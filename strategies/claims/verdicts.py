@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from mlcore.bootstrap import COVERAGE, Estimate
-from mlcore.quality import Metric, Rows, row_losses, surest_of_days
+from mlcore.quality import Metric, Rows, row_losses, surest_ahead, surest_of_days
 
 Outcome = Literal["holds", "does not hold", "undecided", "not tested"]
 
@@ -59,7 +59,8 @@ def median_of(values: np.ndarray) -> Estimate:
 def daily_counts(rows: Rows, ks: tuple[int, ...], day: np.ndarray | None = None) -> pd.DataFrame:
     """Return what every day adds to pooled numbers, one row a day.
 
-    Columns ``hits_<k>`` and ``calls_<k>`` (right calls among the k surest), ``loss`` (summed), ``came`` (rows of class
+    Columns ``hits_<k>`` and ``calls_<k>`` (right calls among the k surest, with hindsight; ``_ahead``: among those as
+    sure as the k-th surest of the day before, which can be followed), ``loss`` (summed), ``came`` (rows of class
     1), ``n`` (rows). `day` ``(N,)`` gives other groups than UTC days: the index holds its values.
     """
     keys, codes = np.unique(rows.stamps.floor("D") if day is None else day, return_inverse=True)
@@ -76,6 +77,7 @@ def daily_counts(rows: Rows, ks: tuple[int, ...], day: np.ndarray | None = None)
     found = {}
     for k in ks:
         found[f"hits_{k}"], found[f"calls_{k}"] = surest_of_days(grouped, k)
+        found[f"hits_{k}_ahead"], found[f"calls_{k}_ahead"] = surest_ahead(grouped, k)
     n = len(keys)
     found["loss"] = np.bincount(codes, weights=row_losses(rows), minlength=n)
     found["came"] = np.bincount(codes, weights=rows.values == 1, minlength=n)

@@ -19,12 +19,15 @@ class ComparisonConfig(StudyConfig):
     """Settings of one comparison. `preset` and `set` hold for every model that knows them.
 
     Models are compared as they are, ensembles with their own members: what the main job does besides (calibration, a
-    store) is no flag here.
+    store, warm starts) is no flag here.
     """
 
     model: str = field(default="linear", metadata={"hidden": True})
     calibration: Literal["none", "temperature", "platt", "isotonic"] = field(default="none", metadata={"hidden": True})
     interval: float | None = field(default=None, metadata={"hidden": True})
+    batched: bool = field(default=False, metadata={"hidden": True})
+    warm_start: bool = field(default=False, metadata={"hidden": True})
+    incremental: str | None = field(default=None, metadata={"hidden": True})
     members: str | None = field(default=None, metadata={"hidden": True})
     store: str | None = field(default=None, metadata={"hidden": True})
     models: str = _flag("all", "names, comma separated; `all` is every model there is")

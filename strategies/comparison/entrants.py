@@ -80,25 +80,25 @@ class Protocol:
         return WalkForward(config.train, config.test, expanding=config.expanding, latency=config.latency)
 
 
-def one_start(
-    label: Label,
-    bars: pd.DataFrame,
-    models: Iterable[Any],
-    max_gap: int,
-    features: Sequence[Recipe] = DEFAULT_FEATURES,
-) -> Label:
-    """Return `label` without the rows that some model cannot be trained on yet, so that all have the same folds.
-
-    The clock of a walk-forward starts at the first row that can be trained on, which a long lookback puts off.
-    """
+def first_rows(
+    bars: pd.DataFrame, models: Iterable[Any], max_gap: int, features: Sequence[Recipe] = DEFAULT_FEATURES
+) -> list[int]:
+    """Return the first row that each model has a whole window at; the number of bars for one that never has."""
     missing = missing_bars(pd.DatetimeIndex(bars.index))
-    first = 0
+    found = []
     for model in models:
         table = table_for(model, bars, features)
         length = model.lookback + int(table.attrs.get("memory", 0))
         whole = window_mask(missing, length, max_gap) & finite_windows(table.to_numpy(np.float64), model.lookback)
-        if whole.any():
-            first = max(first, int(whole.argmax()))
+        found.append(int(whole.argmax()) if whole.any() else len(bars))
+    return found
+
+
+def one_start(label: Label, first: int) -> Label:
+    """Return `label` without the rows before `first`, so that models that can begin there have the same folds.
+
+    The clock of a walk-forward starts at the first row that can be trained on, which a long lookback puts off.
+    """
     values = np.array(label.values)
     values[:first] = np.nan
     return replace(label, values=values)
@@ -164,8 +164,8 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
             size = sum(path.stat().st_size for path in (store / stored[-1]).iterdir())
             try:
                 latency = decision_latency(store / stored[-1], protocol.bars, protocol.features)
-            except BarwiseError as error:
-                notes = [*notes, f"latency is not measured: {error}"]
+            except Exception as error:  # noqa: BLE001 - its forecasts are there, and are not lost for a clock
+                notes = [*notes, f"latency is not measured: {type(error).__name__}: {error}"]
     return Entrant(
         entered,
         run.forecasts,

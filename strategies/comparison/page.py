@@ -58,7 +58,7 @@ def _ordered(found: Comparison) -> list[str]:
 
 def _forecasts(found: Comparison) -> str:
     loss = "rmse" if found.loss == "squared_error" else found.loss
-    columns = [loss, "direction", "accuracy", "auc", "rank_ic", "precision_at_10_day"]
+    columns = [loss, "direction", "accuracy", "auc", "rank_ic", "precision_at_10_day", "precision_at_10_ahead"]
     head = ["model", f"{words_of(loss)} less naive's", *map(words_of, columns), "better than"]
     rows = []
     for name in _ordered(found):
@@ -71,7 +71,8 @@ def _forecasts(found: Comparison) -> str:
         f"In brackets 95% intervals by a block bootstrap ({found.config.resamples:,} resamples, blocks of "
         f"{found.judged.block:.0f} rows on average, for numbers by day {found.judged.day_block:.1f} days). Differences "
         "are paired: the same rows for both. `Better than` is said only by a step-wise test at 5%, corrected for all "
-        f"{found.tried} models; an interval that leaves out 0 says it of one model looked at alone."
+        f"{found.tried} models; an interval that leaves out 0 says it of one model alone. The surest of a day "
+        "are known only when it is over; `ahead` are those as sure as the tenth surest of the day before."
     )
     out = [f"{words_of(name)}: {why}" for name, why in found.judged.left_out.items()]
     return _forest(found, loss) + table(head, rows) + said(words, "small") + notes(out)

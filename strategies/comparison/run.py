@@ -17,7 +17,7 @@ from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.quality import loss_name
 from strategies.backtest import backtest
 from strategies.comparison.config import ComparisonConfig
-from strategies.comparison.entrants import Entrant, Protocol, Told, enter, one_start
+from strategies.comparison.entrants import Entrant, Protocol, Told, enter, first_rows, one_start
 from strategies.comparison.judge import Judged, judge
 from strategies.comparison.trading import HELD, Account, compare_accounts
 from strategies.costs import Costs
@@ -90,9 +90,11 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
         bars = read_bars(config.file, repair=repair, stamped=config.stamped, symbol=config.symbol)
         label = make_label(bars, config)
         confidence_rule(config.confidence, label.task)  # refuses a name that is none; a model may be unable to use it
-        label = one_start(label, bars, models, config.max_gap)
+        starts = dict(zip(all_names, first_rows(bars, models, config.max_gap), strict=True))
+        label = one_start(label, max((row for row in starts.values() if row < len(bars)), default=0))
         protocol = Protocol(config, bars, label, bars_sha256(bars))
-        entrants = _enter_all(protocol, names, progress)
+        late = _late(starts, bars)
+        entrants = _enter_all(protocol, names, progress, late)
         judged = judge(
             {name: one.forecasts for name, one in entrants.items() if one.forecasts is not None},
             protocol.label,
@@ -116,11 +118,19 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
     said = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)))
     return Comparison(
         config, entrants, tried, judged, results, reconciled, accounts, loss_name(protocol.label.task),
-        describe(bars), versions(), time.perf_counter() - started, said,
+        describe(bars), versions(), time.perf_counter() - started, (late, *said),
     )  # fmt: skip
 
 
-def _enter_all(protocol: Protocol, names: tuple[str, ...], progress: Told) -> dict[str, Entrant]:
+def _late(starts: dict[str, int], bars: pd.DataFrame) -> str:
+    """Say which model makes all of them begin where they do."""
+    last = max(starts, key=lambda name: starts[name] if starts[name] < len(bars) else -1)
+    never = [name for name, row in starts.items() if row >= len(bars)]
+    said = f"All models begin at bar {starts[last]:,} of {len(bars):,}, where the past of {last} is whole"
+    return said + (f"; that of {', '.join(never)} never is." if never else ".")
+
+
+def _enter_all(protocol: Protocol, names: tuple[str, ...], progress: Told, late: str) -> dict[str, Entrant]:
     work = work_folder(protocol.config.out)
     protocol.folds()  # a length that is none is refused at once, not model by model
     entrants: dict[str, Entrant] = {}
@@ -128,7 +138,7 @@ def _enter_all(protocol: Protocol, names: tuple[str, ...], progress: Told) -> di
         entrants[name] = enter(protocol, name, work, progress)
     if all(one.failure for one in entrants.values()):
         name, first = next(iter(entrants.items()))
-        raise BarwiseError(f"No model could be trained. {name}: {first.failure}")
+        raise BarwiseError(f"No model could be trained. {name}: {first.failure} {late}")
     shuffled = enter(protocol, protocol.config.shuffled, work, progress, shuffle_labels=True)
     return entrants | {"shuffled_label": shuffled}
 

@@ -116,7 +116,7 @@ def test_the_report_opens_offline(out):
 def test_a_mistake_costs_one_line_before_any_training(bars_file, tmp_path, monkeypatch, capsys):
     mistakes = [
         ({"train": "7 bananas"}, "7 bananas"),
-        ({"train": 90_000}, "Bring more bars"),
+        ({"train": 90_000}, "the past of lstm is whole"),
         ({"models": "lsmt"}, "'lstm'"),
         ({"entry": 2}, "`entry`"),
         ({"set": "epocs=1"}, "'epochs'"),

@@ -11,8 +11,8 @@ from sklearn import metrics as sk
 from mlcore import metrics
 from mlcore.errors import BarwiseError
 from mlcore.forecasts import ReturnScale, make_forecasts
-from mlcore.labels import direction
-from mlcore.quality import Rows, loss_name, metrics_of, row_losses, value_of
+from mlcore.labels import direction, forward_return
+from mlcore.quality import Rows, loss_name, metrics_of, row_losses, surest_ahead, value_of
 from mlcore.reliability import brier_score
 from mlcore.tasks import Label, Task
 from tests.conftest import random_bars
@@ -135,7 +135,7 @@ def test_day_weights_give_the_metric_of_the_resampled_days(name):
     fewer = of(rows, np.flatnonzero(chosen))
     fewer = Rows(fewer.stamps, (fewer.day > 0).astype(np.int64), *(getattr(fewer, a) for a in AFTER))
     for key, metric in metrics_of(rows).items():
-        if metric.by_day:
+        if metric.by_day and not key.endswith("ahead"):  # its days hang together: yesterday is another one
             found = metric.of(np.array([[1.0, 0, 0, 1, 0]]))[0]
             assert found == pytest.approx(value_of(metrics_of(fewer)[key], fewer), abs=1e-12), key
 
@@ -228,3 +228,37 @@ def test_of_several_horizons_the_lead_is_judged():
     lone, lead = (Rows.of(frame, label, bars.index) for frame, label in zip(told, (one, two), strict=True))
     stamps = lone.stamps.intersection(lead.stamps)
     assert len(stamps) == 54 and found(lone.at(stamps)) == found(lead.at(stamps))
+
+
+def walk(seed: int, sign: float) -> Rows:
+    """A random walk of 60 days, and a model that is the surer the lower (sign -1: the higher) the price is."""
+    bars = random_bars(60 * 96, seed=seed, interval="15min", volatility=0.002)
+    label = forward_return(bars, 4)
+    level = -sign * np.log(bars["close"] / bars["close"].iloc[0]).to_numpy()
+    raw = (1.0 + level - level.min())[:, None]  # always up
+    before = bars.index[0] - pd.Timedelta("1D")
+    scale = ReturnScale(1.0, 5.0)
+    forecasts = make_forecasts(raw, label.task, index=bars.index, fold=0, trained_through=before, scale=scale)
+    return Rows.of(forecasts, label, bars.index)
+
+
+def test_the_surest_of_a_day_are_right_by_hindsight_and_those_ahead_are_not():
+    """On a random walk there is nothing to know; who is surest at the lowest price looks as if there were."""
+    low = [found(walk(seed, 1.0)) for seed in range(4)]
+    high = [found(walk(seed, -1.0)) for seed in range(4)]
+    assert min(one["precision_at_10_day"] for one in low) > 0.57
+    assert max(one["precision_at_10_day"] for one in high) < 0.43
+    assert np.mean([one["precision_at_10_ahead"] for one in low + high]) == pytest.approx(0.5, abs=0.04)
+    assert abs(np.mean([one["direction"] for one in low]) - 0.5) < 0.02
+
+
+def test_the_bar_of_a_day_is_the_kth_surest_of_the_day_before():
+    n = 36
+    index = pd.date_range("2024-01-01", periods=n, freq="2h", tz="UTC", name="timestamp").as_unit("ns")
+    p = np.r_[np.linspace(0.1, 0.21, 12), np.linspace(0.1, 0.32, 12), np.full(12, 0.301)]
+    came = np.r_[np.zeros(12), np.ones(12), np.zeros(12)]
+    label = Label(came, np.full(n, 0.01), np.arange(n) + 1, 1, TASKS["event"])
+    forecasts = make_forecasts(np.c_[1 - p, p], TASKS["event"], index=index, fold=0, trained_through=index[0])
+    hits, calls = surest_ahead(Rows.of(forecasts, label, index), 2)
+    assert calls.tolist() == [0, 7, 12]  # day 2: above 0.20; day 3: above 0.30
+    assert hits.tolist() == [0, 7, 0]

@@ -19,3 +19,11 @@ def test_what_was_not_told_is_refused():
         told_columns(SimpleNamespace(), 3)
     with pytest.raises(BarwiseError, match="no column 'log_return'.*Did you mean 'log_returns'.*table_for"):
         told_column(SimpleNamespace(feature_names_in_=("rsi", "log_returns")), "log_return", 2)
+
+
+def test_of_a_pool_the_symbols_numbers_come_last():
+    model = SimpleNamespace(feature_names_in_=("a", "1h:a", "symbol"))
+    assert told_columns(model, 5) == ("a", "1h:a", "symbol_0", "symbol_1", "symbol_2")
+    assert told_columns(model, 3) == ("a", "1h:a", "symbol")
+    with pytest.raises(BarwiseError, match="5 features"):
+        told_columns(SimpleNamespace(feature_names_in_=("a", "1h:a")), 5)

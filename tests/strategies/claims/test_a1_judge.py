@@ -79,6 +79,21 @@ def test_none_above_the_bar_is_a_no_go():
     assert any("NO-GO" in verdict.found for verdict in verdicts)
 
 
+def test_the_bars_are_held_against_calls_without_hindsight_too():
+    """Surest where the price is lowest: right by hindsight on a random walk, and no better than chance ahead."""
+    low = track("tcn", 0.5)
+    level = np.log(BARS["close"] / BARS["close"].iloc[0]).to_numpy()
+    p = 0.9 - (level - level.min()) / np.ptp(level) * 0.8
+    frame = make_forecasts(np.c_[1 - p, p], LABEL.task, index=INDEX, fold=0, trained_through=BEFORE).iloc[240:]
+    low = Track("tcn", 60, "a up", Entrant("tcn", frame, 1.0, (0.001,) * 50), spans_of(config(), frame, PROTOCOL))
+    *_, spans, _ = judged(low)
+    values = spans["test"].values["tcn", 60]
+    assert values["precision_at_10"] > values["base_rate"] + 0.1
+    assert values["precision_at_10_ahead"] < values["precision_at_10"] - 0.1
+    outcome, *_ = judged(low)
+    assert sum("no hindsight" in claim for claim in outcome) == 2
+
+
 def test_latencies_are_held_against_their_limits():
     outcome, *_ = judged(track("transformer", 0.5, latency=0.051), track("bilstm", 0.5, latency=0.034))
     assert found(outcome, "transformer decides") == "does not hold"

@@ -88,6 +88,16 @@ def test_a_model_that_cannot_be_stored_has_no_size_and_says_why(tmp_path, monkey
     assert "cannot be stored" in found.notes[-1]
 
 
+def test_a_model_that_cannot_be_timed_keeps_its_forecasts(tmp_path, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("no step")
+
+    monkeypatch.setattr(entrants.LiveForecaster, "step", broken)
+    found = enter(protocol(tmp_path), "linear", tmp_path / "work", silent)
+    assert found.failure is None and found.forecasts is not None and found.latency == ()
+    assert "latency is not measured: RuntimeError: no step" in found.notes
+
+
 def test_a_stride_is_for_networks_that_read_windows():
     assert stride_of(BiLSTM(), 5) == 5
     assert stride_of(LSTM(), 5) == stride_of(Linear(), 5) == 1
@@ -116,11 +126,10 @@ def test_decisions_are_timed_on_bars_that_the_model_was_not_trained_on(tmp_path,
 
 def test_a_long_lookback_puts_off_the_start_of_all():
     label = direction(BARS, 5, 0.0)
-    later = entrants.one_start(label, BARS, [Linear(), LSTM(lookback=60)], 3)
-    first = int(np.isfinite(later.values).argmax())
+    short, long, never = entrants.first_rows(BARS, [Linear(), LSTM(lookback=60), LSTM(lookback=2000)], 3)
     memory = entrants.table_for(Linear(), BARS).attrs["memory"]
-    assert first >= memory + 59
-    np.testing.assert_array_equal(later.values[first:], label.values[first:])
+    assert short >= memory and long == short + 59 and never == len(BARS)
+    later = entrants.one_start(label, long)
+    assert int(np.isfinite(later.values).argmax()) == long
+    np.testing.assert_array_equal(later.values[long:], label.values[long:])
     np.testing.assert_array_equal(later.returns, label.returns)
-    alone = entrants.one_start(label, BARS, [LSTM(lookback=60)], 3)
-    np.testing.assert_array_equal(alone.values, later.values)
