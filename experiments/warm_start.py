@@ -56,7 +56,8 @@ def main() -> None:
             found = [walked(bars, model, config, seed, options) for seed in config.seeds]
             losses = pd.concat([losses for losses, *_ in found], axis=1).mean(axis=1).dropna()
             cold = losses if cold is None else cold
-            gain = (losses - cold).groupby(losses.index.floor(config.test)).mean()  # a block is one observation
+            block = pd.DatetimeIndex(losses.index).floor(config.test)  # one observation
+            gain = (losses - cold).groupby(block).mean()
             t = gain.mean() / (gain.std(ddof=1) / np.sqrt(len(gain))) if way != "cold" else np.nan
             seconds, rank, held = (np.mean(values) for values in list(zip(*found, strict=True))[1:])
             row = f"{seconds:.2f}", f"{losses.mean():.5f}", f"{gain.mean():+.5f}", "" if way == "cold" else f"{t:+.1f}"

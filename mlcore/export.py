@@ -111,7 +111,8 @@ def export_onnx(
     ----------
     windows : scaled windows to trace the network with and to measure `ExportedModel.difference` on; two or more.
     precision : ``"float32"``; ``"float16"`` (weights and sums in half precision, inputs and outputs as they are);
-        ``"int8"`` (weights of matrix products, and of recurrent layers, in 8 bits; products in integers).
+        ``"int8"`` (weights of matrix products, and of recurrent layers, in 8 bits; products in integers). Open a
+        float16 file elsewhere with ``ORT_ENABLE_BASIC`` at most, too (see `OnnxModel`).
     about : what else to write into the file's metadata, for instance ``trained_through``; JSON values.
 
     Raises
@@ -211,6 +212,8 @@ class OnnxModel:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # ONNX Runtime 1.31 ends the process where it fuses the attention of a float16 graph: no fusing of operators.
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         try:
             self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             told = json.loads(self.session.get_modelmeta().custom_metadata_map[ABOUT])

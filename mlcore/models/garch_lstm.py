@@ -80,6 +80,8 @@ class GarchLSTMNetwork(LSTMNetwork):
         self.column = column
         self.volatility = ConditionalVolatility(garch)
 
+    stepping = None  # type: ignore[assignment]  # the recursion of the volatility begins with the window
+
     def forward(self, x_TBF: torch.Tensor) -> torch.Tensor:
         """Return ``(T, B, H)``: the hidden state after every bar."""
         v_TB = self.volatility(x_TBF[:, :, self.column])
