@@ -31,6 +31,8 @@ def rows(path: Path) -> list[tuple[str, ...]]:
 
 
 def _short(value: object) -> str:
+    if value == float("inf"):
+        return "never"
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

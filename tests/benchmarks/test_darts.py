@@ -21,7 +21,8 @@ first is its default), and the one with the lowest loss is the rival. Ours has i
   positions; ours sees bars through a band. Darts' windows are cut one by one, which its users pay for too.
 
 `ratio`: our seconds to at most 1% above Darts' best loss, over Darts' seconds to that best. `even_ratio`: both to the
-loss 1% above. `same_loss_ratio`: both to Darts' best itself.
+loss 1% above. `same_loss_ratio`: both to Darts' best itself. `worst_ratio_of_3_seeds` is infinite where a seed of ours
+never gets there; Darts has one seed a setting, and its best is the lowest of all its checks, a lucky dip included.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ from tests.benchmarks.test_training import CHECKS, curve, seconds_to
 LOOKBACK, HORIZON, N_BARS, N_HELD_OUT = 60, 5, 24_000, 4_000
 AHEAD = HORIZON + 1
 LIMITS = {LSTM: 1 / 8, TCN: 1 / 30, Transformer: 1 / 10}
-SETTINGS = {  # batch, learning rate, epochs
-    LSTM: [(32, 1e-3, 4), (256, 4e-3, 6)],
-    TCN: [(32, 1e-3, 2), (256, 4e-3, 3)],
-    Transformer: [(32, 1e-3, 3), (256, 2e-3, 4)],
+SETTINGS = {  # batch, learning rate, epochs: a little past the epoch in which the loss is lowest
+    LSTM: [(32, 1e-3, 3), (256, 4e-3, 5)],
+    TCN: [(32, 1e-3, 1), (256, 4e-3, 2)],
+    Transformer: [(32, 1e-3, 2), (256, 2e-3, 2)],
 }
 
 
