@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 TOX := $(VENV)/bin/tox
 
-.PHONY: help demo test lint types bench check clean
+.PHONY: help demo test lint types bench darts check clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,10 +24,13 @@ lint: $(TOX) ## ruff
 types: $(TOX) ## mypy
 	$(TOX) run -e types
 
-bench: $(TOX) ## ratios, as a table and benchmarks.json
+bench: $(TOX) ## ratios, as a table (the README's, too) and benchmarks.json
 	$(TOX) run -e bench
+
+darts: ## the virtualenv of Darts, for the ratios against it
+	tests/benchmarks/make_darts_env.sh .darts $(PYTHON)
 
 check: test lint types ## what a change must pass
 
 clean: ## remove the environments and caches
-	rm -rf $(VENV) .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) .darts .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -63,6 +63,7 @@ class LSTM(TorchModel):
     width: int = 32
     layers: int = 1
     dropout: float = 0.0
+    batch: int = 8
     learning_rate: float = 8e-3
 
     def build(self, n_features: int) -> LSTMNetwork:

@@ -1,7 +1,8 @@
 """Print the ratios of `benchmarks.json` as a table: what was compared, the ratio, the limit, kept or missed.
 
 Every benchmark measures both sides in the same run and leaves `ratio` and `limit` in its
-`extra_info`; seconds are shown for orientation and decide nothing.
+`extra_info`; seconds are shown for orientation and decide nothing. With `--readme FILE` the rows go between the two
+marks of the README, too: a row of the same name is replaced, a row that this run did not make stays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+BEGIN, END = "<!-- ratios: begin -->", "<!-- ratios: end -->"
+HEADER = "| benchmark | ratio | limit | | measured in the same run |"
 
 
 def rows(path: Path) -> list[tuple[str, ...]]:
@@ -27,13 +31,29 @@ def rows(path: Path) -> list[tuple[str, ...]]:
 
 
 def _short(value: object) -> str:
+    if value == float("inf"):
+        return "never"
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def write_readme(readme: Path, found: list[tuple[str, ...]]) -> None:
+    """Put the rows with a ratio into the README's table, sorted by name."""
+    before, rest = readme.read_text().split(BEGIN)
+    old, after = rest.split(END)
+    kept = {line.split(" | ")[0].removeprefix("| "): line for line in old.strip().splitlines()[2:]}
+    for name, *rest_of_row in found:
+        if rest_of_row[0]:
+            kept[f"`{name}`"] = "| " + " | ".join([f"`{name}`", *rest_of_row]) + " |"
+    table = [HEADER, "|---|---|---|---|---|", *(kept[name] for name in sorted(kept))]
+    readme.write_text(before + BEGIN + "\n" + "\n".join(table) + "\n" + END + after)
 
 
 def main() -> int:
     """Print the table; exit with 1 where a limit was missed."""
     table = Table("benchmark", "ratio", "limit", "", "measured in the same run", title="Ratios (smaller is better)")
     found = rows(Path(sys.argv[1]))
+    if sys.argv[2:3] == ["--readme"]:
+        write_readme(Path(sys.argv[3]), found)
     for row in found:
         table.add_row(*row)
     Console(width=160).print(table)

@@ -77,7 +77,7 @@ def curve(model, market):
 
     plan = model.plan(checks=CHECKS)
     with threads(1), seeded(model.seed):
-        network = Forecaster(model.build(20), head)
+        network = Forecaster(model.build(windows.shape[2]), head)
         last = train(
             network, head, windows, y, validation=held_out, plan=plan, on_check=judge, clock=time.process_time
         )[-1]
