@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from mlcore.checks.laws import changed
+from mlcore.checks.models import SMALL as CUT
 from mlcore.checks.models import shrink
-from mlcore.features import feature_table
+from mlcore.features import feature_table, table_for
 from mlcore.folds import WalkForward
 from mlcore.labels import direction, forward_return
 from mlcore.metrics import rank_ic
@@ -24,7 +25,11 @@ from strategies.costs import Costs
 from strategies.policy import Policy, target_weights
 from strategies.vbt.run import run_vectorbt
 
-SMALL = {"lookback": 12, "epochs": 3, "width": 32}  # networks: few bars, few epochs, few units; the laws are the same
+SMALL = CUT | {
+    "lookback": 12,
+    "epochs": 3,
+    "width": 32,
+}  # networks: few bars, few epochs, few units; the laws are the same
 TABLE = ("close_pct_change", "high_low_range", "atr_normalized", ("volatility", {"window": 10}))
 LABEL = functools.partial(direction, horizon=5, threshold=0.005)
 SEEDS = range(20)
@@ -38,8 +43,8 @@ def sharpes(model: Any, leak: int = 0) -> np.ndarray:
     """``(20, 2)``: Sharpe ratios without and with costs, one market a row. `leak` puts a later return in the table."""
     found = []
     for seed in SEEDS:
-        bars = random_market(900, seed=seed).bars
-        features = feature_table(bars, TABLE)
+        bars = random_market(900, interval="15min", seed=seed).bars
+        features = table_for(model, bars, TABLE)
         if leak:
             features["leak"] = bars["close"].pct_change(leak).shift(-leak).fillna(0.0)
         folds = WalkForward(train=600, test=150)
@@ -96,7 +101,7 @@ def way(bars: pd.DataFrame, model: Any, sizer: str, n_jobs: int = 1) -> tuple[pd
         bars,
         model,
         label=LABEL(bars),
-        features=feature_table(bars, TABLE),
+        features=table_for(model, bars, TABLE),
         folds=WalkForward(train=250, test=60),
         n_jobs=n_jobs,
         seed=3,
@@ -126,7 +131,7 @@ def before(stamp: pd.Timestamp, frame: Any) -> Any:
 )
 def test_other_bars_after_a_cut_change_nothing_before_it(name, sizer):
     """Cuts in the features' warm-up, in the first training span, in the sizer's warm-up, in blocks, at the last bar."""
-    bars = random_market(460, seed=8).bars
+    bars = random_market(460, interval="15min", seed=8).bars
     model = small(name)
     whole = way(bars, model, sizer)
     first = bars.index.get_loc(whole[0].index[0])
@@ -140,7 +145,7 @@ def test_other_bars_after_a_cut_change_nothing_before_it(name, sizer):
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_one_seed_with_one_job_and_with_two_writes_the_same_bytes(name, tmp_path):
-    bars = random_market(460, seed=8).bars
+    bars = random_market(460, interval="15min", seed=8).bars
     written = []
     for jobs in (1, 2):
         forecasts, weights, results = way(bars, small(name), "confidence", n_jobs=jobs)
