@@ -38,7 +38,7 @@ class RegimeStack(Ensemble):
         sideways: Any = "hybrid",
         regime_window: int = 30,
         trend: float = 0.25,
-        column: str | int = "log_return",
+        column: str | int = "close_pct_change",
         seed: int = 0,
     ) -> None:
         self.members = members

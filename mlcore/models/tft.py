@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mlcore.errors import BarwiseError
@@ -188,9 +189,16 @@ class TFTNetwork(nn.Module):
     def decode(self, ahead_SBKD: torch.Tensor, state_SBD: torch.Tensor, cell_SBD: torch.Tensor) -> torch.Tensor:
         """Return the decoder's states ``(S, B, K, D)``, begun where the encoder stands at each row."""
         s, b, _, _ = ahead_SBKD.shape
-        begin = (state_SBD.flatten(0, 1)[None].contiguous(), cell_SBD.flatten(0, 1)[None].contiguous())
-        decoded_KND, _ = self.decoder(ahead_SBKD.flatten(0, 1).transpose(0, 1).contiguous(), begin)
-        return decoded_KND.transpose(0, 1).unflatten(0, (s, b))
+        state_ND, cell_ND = state_SBD.flatten(0, 1), cell_SBD.flatten(0, 1)
+        into, again, bias_into, bias_again = self.decoder.all_weights[0]
+        decoded = []
+        for ahead_ND in ahead_SBKD.flatten(0, 1).unbind(1):  # ONNX: no LSTM of a batch made on the way
+            gates_NO = F.linear(ahead_ND, into, bias_into + bias_again) + F.linear(state_ND, again)
+            in_ND, forget_ND, new_ND, out_ND = gates_NO.chunk(4, dim=-1)
+            cell_ND = forget_ND.sigmoid() * cell_ND + in_ND.sigmoid() * new_ND.tanh()
+            state_ND = out_ND.sigmoid() * cell_ND.tanh()
+            decoded.append(state_ND)
+        return torch.stack(decoded, dim=1).unflatten(0, (s, b))
 
     def look_back(self, rich_TBD: torch.Tensor, rich_SBKD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what each step ahead attends to, ``(S, B, K, D)``, and its weights ``(S, B, A, K, M)``.

@@ -20,7 +20,7 @@ from tests.conftest import random_bars
 
 N = 560
 FOLDS = WalkForward(train=200, test=60, latency=2)  # the models know less than the rule that combines them
-RECIPES = ["close_pct_change", ("volatility", {"window": 10}), "rsi"]
+RECIPES = ["close_pct_change", ("volatility", {"window": 10}), "rsi", "log_return"]
 LABELS = {
     "classes": lambda bars: direction(bars, 2, 0.005),
     "returns": lambda bars: forward_return(bars, 2),

@@ -85,7 +85,7 @@ def test_a_panel_of_one_symbol_gives_the_bytes_of_the_symbol_alone(name, label, 
     alone.forecasts.to_parquet(tmp_path / "alone.parquet")
     assert (tmp_path / "panel.parquet").read_bytes() == (tmp_path / "alone.parquet").read_bytes()
     for one, other in zip(run.of("AAA").folds, alone.folds, strict=True):
-        assert one | {"seconds": 0} == other | {"seconds": 0}
+        assert str(one | {"seconds": 0}) == str(other | {"seconds": 0})  # a curve may hold NaN
 
 
 def test_every_symbol_has_its_own_bars_forecast_from_the_first_test_on_and_after_its_training():

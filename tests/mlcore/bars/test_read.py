@@ -186,7 +186,7 @@ def test_a_file_that_is_not_there(tmp_path):
     ("name", "said"),
     [
         ("1h/binance_spot_BTCUSDT_1h.parquet", "122 bars are missing in 27 gaps.*|zero volume|spikes"),
-        ("1d/kraken_spot_BTCUSD_1d.parquet", "12 bars are missing in 1 gaps|19 of 2,191 bars have zero volume|spikes"),
+        ("1d/kraken_spot_BTCUSD_1d.parquet", "12 bars are missing in 1 gap |19 of 2,191 bars have zero volume|spikes"),
         ("1m/bitfinex_spot_ETHUSD_1m_2017_2019.parquet", "198,463 bars are missing in 92,842 gaps|spikes"),
     ],
 )

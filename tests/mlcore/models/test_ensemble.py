@@ -35,7 +35,8 @@ TABLE = np.random.default_rng(0).standard_normal((600, 2)).astype(np.float32)
 MOVE = 0.01 * TABLE[:, 0].astype(np.float64) + 0.01 * np.random.default_rng(1).standard_normal(600)
 TRAIN, HELD = np.arange(20, 400), np.arange(400 + SPAN, 480)
 BARS = random_bars(520, seed=5)
-FEATURES = feature_table(BARS, ["close_pct_change", ("volatility", {"window": 10}), "rsi"])
+RECIPES = ["close_pct_change", ("volatility", {"window": 10}), "rsi", "log_return"]
+FEATURES = feature_table(BARS, RECIPES)
 FOLDS = WalkForward(train=300, test=90)
 ENSEMBLES = [Average, Vote, Stack, RegimeStack, Meta]
 
@@ -121,7 +122,7 @@ def test_weights_are_those_of_the_held_out_rows_and_of_no_other():
 def test_without_held_out_rows_members_count_alike_and_those_that_would_learn_say_so_once(kind):
     model = kind(members=(Linear(), Linear(shrinkage=1.0)))
     if kind is RegimeStack:
-        model.set_params(column=0)
+        model.set_params(column=0, sideways="linear")
     made = windows(TRAIN[30:], model.lookback)
     for nothing in (None, (windows(HELD[:0], model.lookback), MOVE[HELD[:0]])):
         with warnings.catch_warnings(record=True) as caught:

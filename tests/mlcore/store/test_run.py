@@ -10,9 +10,9 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from mlcore.bars import bars_sha256
-from mlcore.checks.models import shrink
+from mlcore.checks.models import SMALL, shrink
 from mlcore.errors import BarwiseError, BarwiseWarning, LookAheadError
-from mlcore.features import feature_table
+from mlcore.features import DEFAULT_FEATURES, feature_table, table_for
 from mlcore.folds import WalkForward
 from mlcore.forecasts import check_forecasts
 from mlcore.labels import direction, forward_return
@@ -24,7 +24,8 @@ from mlcore.walkforward import walk_forward
 from tests.conftest import random_bars
 
 BARS = random_bars(520, seed=5)
-FEATURES = feature_table(BARS, ["close_pct_change", ("volatility", {"window": 10}), "rsi"])
+RECIPES = ["close_pct_change", ("volatility", {"window": 10}), "rsi", "log_return"]
+FEATURES = feature_table(BARS, RECIPES)
 LABELS = {"classes": direction(BARS, horizon=2, threshold=0.005), "returns": forward_return(BARS, 2)}
 FOLDS = WalkForward(train=300, test=90)
 
@@ -58,9 +59,11 @@ def fold(copy):
 @pytest.mark.parametrize("label", LABELS.values(), ids=LABELS)
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_forecasts_again_from_the_store_bit_for_bit(name, label, tmp_path):
-    model = shrink(MODELS[name](), {"lookback": 12, "epochs": 1, "n_estimators": 8})
-    run = walked(tmp_path / "store", model, label)
-    again = forecast_from_store(tmp_path / "store", BARS, FEATURES)
+    model = shrink(MODELS[name](), SMALL | {"epochs": 1, "n_estimators": 8})
+    bars = random_bars(600, interval="15min", seed=8)
+    features, store = table_for(model, bars, RECIPES), tmp_path / "store"
+    run = walk_forward(bars, model, label=type_of(label, bars), features=features, folds=FOLDS, store=store)
+    again = forecast_from_store(store, bars, features)
     pd.testing.assert_frame_equal(again, run.forecasts, check_exact=True, check_freq=False)
     assert again["signal"].notna().all()
 
@@ -70,8 +73,9 @@ def test_every_model_forecasts_again_from_the_store_bit_for_bit(name, label, tmp
 def test_wide_tables_and_long_blocks_too(name, label, tmp_path):
     """Sums of many terms over many rows, where the layout of the weights shows in the last bit."""
     model = shrink(MODELS[name](), {"epochs": 1, "n_estimators": 1})
-    bars = random_bars(3_000, seed=8)
-    features, label = feature_table(bars), type_of(label, bars)
+    bars = random_bars(3_000, interval="15min", seed=8)
+    recipes = RECIPES if getattr(model, "clocks", ()) else DEFAULT_FEATURES  # an EMA of 200 longer bars takes too many
+    features, label = table_for(model, bars, recipes), type_of(label, bars)
     store, folds = tmp_path / "store", WalkForward(train=1_500, test=900)
     run = walk_forward(bars, model, label=label, features=features, folds=folds, store=store)
     again = forecast_from_store(store, bars, features)
@@ -117,7 +121,7 @@ def test_the_manifest_says_where_a_fold_comes_from(kept):
 def test_longer_bars_are_forecast_by_the_newest_fold(kept):
     longer = random_bars(560, seed=5)
     longer.iloc[:520] = BARS
-    features = feature_table(longer, ["close_pct_change", ("volatility", {"window": 10}), "rsi"])
+    features = feature_table(longer, RECIPES)
     again = forecast_from_store(kept[0], longer, features)
     assert again.index[-1] == longer.index[-1]
     assert again["fold"].iloc[-1] == len(kept[1].folds) - 1
