@@ -137,7 +137,12 @@ class WalkForward:
                 )
             return row
         if not len(usable) or index[usable[0]] + self.train > index[-1]:
-            spans = index[-1] - index[usable[0]] if len(usable) else pd.Timedelta(0)
+            if not len(usable):
+                raise BarwiseError(
+                    f"There are {n} bars, of which 0 can be trained on: warm-up of the features, `lookback` and the "
+                    "label's horizon take them all. Bring more bars, or shorten these."
+                )
+            spans = index[-1] - index[usable[0]]
             raise BarwiseError(
                 f"`train` of {_told(self.train)} and one test bar need more time than the {_told(spans)} that the "
                 f"{n} bars span ({len(usable)} of them can be trained on). Bring more bars or shorten `train`."

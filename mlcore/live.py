@@ -14,9 +14,9 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from mlcore.bars import bar_interval, check_bars, missing_bars
 from mlcore.confidence import ask
 from mlcore.errors import BarsError, BarwiseError, BarwiseWarning, LookAheadError
-from mlcore.features import DEFAULT_FEATURES, table_for
+from mlcore.features import DEFAULT_FEATURES, clock_bars, table_for
 from mlcore.features.newest import KEEP, NewestBars, NewestRow
-from mlcore.features.recipes import Recipe
+from mlcore.features.recipes import Recipe, column_name, parse_recipe
 from mlcore.forecasts import speak
 from mlcore.store.folds import StoredFold
 from mlcore.windows import Windows
@@ -58,21 +58,28 @@ class LiveForecaster:
     """
 
     def __init__(self, fold: StoredFold, bars: pd.DataFrame, features: Sequence[Recipe] = DEFAULT_FEATURES) -> None:
+        if not isinstance(fold, StoredFold):
+            raise BarwiseError(f"`fold` is {fold!r}; give a fold: `mlcore.store.load_fold(path)` or `stored_folds`.")
         self.fold, self.model = fold, fold.model
         self.through = pd.Timestamp(fold.record["trained_through"])
         self.interval = bar_interval(bars)
         self._recipes = features
-        self._bars = NewestBars(bars)
-        table = table_for(self.model, bars.iloc[-KEEP:], features)
+        longest = max((clock_bars(clock, self.interval) for clock in getattr(self.model, "clocks", ())), default=1)
+        self._keep = KEEP * longest  # a feature of 15 times as long bars needs 15 times as many
+        self._bars = NewestBars(bars, self._keep)
+        table = table_for(self.model, bars.iloc[-self._keep :], features)
         if list(table.columns) != list(fold.record["features"]):
             raise BarwiseError(
                 f"`features` make the columns {', '.join(table.columns)}; the fold was fitted on "
                 f"{', '.join(fold.record['features'])}: give the same recipes in the same order."
             )
+        unknown = table.columns[table.iloc[-1].isna()]
+        if len(unknown):
+            raise BarwiseError(f"`bars` are {len(bars)}, too few for the feature {unknown[0]!r}: give a longer past.")
         self._newest = None if getattr(self.model, "clocks", ()) else NewestRow(self._bars, self._all_recipes())
         self._window = _window(table, fold)
         self._length = self.model.lookback + int(fold.record["memory"])  # bars that must be without a long gap
-        self._wait = _bars_to_wait(bars.iloc[-KEEP:], table, self._length, fold)
+        self._wait = _bars_to_wait(bars.iloc[-self._keep :], table, self._length, fold)
         self._stepper = self._made_stepper()
         self._threads = ThreadpoolController()
 
@@ -86,15 +93,18 @@ class LiveForecaster:
         return stepper
 
     def _all_recipes(self) -> list[Recipe]:
-        own = [recipe for recipe in getattr(self.model, "own_features", ()) if recipe not in self._recipes]
-        return [*self._recipes, *own]
+        named = [column_name(*parse_recipe(recipe)) for recipe in self._recipes]
+        own = [parse_recipe(recipe) for recipe in getattr(self.model, "own_features", ())]
+        return [*self._recipes, *(recipe for recipe in own if column_name(*recipe) not in named)]
 
     def step(self, stamp: pd.Timestamp, bar: Mapping[str, float]) -> LiveForecast:
         """Take the bar that has just closed and forecast from it; `stamp` is its open, UTC.
 
-        Raises BarsError for a bar that is none or is not later than the last one, LookAheadError for one that the model
-        was trained through; the state is then as before.
+        After a gap of more than the fold's ``max_gap`` bars signal, confidence and outputs are NaN until a whole window
+        has come in again. Raises BarsError for a bar that is none, is off the grid of the bars or is not later than the
+        last one, LookAheadError for one that the model was trained through; the state is then as before.
         """
+        stamp = pd.Timestamp(stamp)
         gap = self._check(stamp, bar)
         self._bars.append(stamp.value, bar)
         row = self._row()[None]
@@ -122,7 +132,7 @@ class LiveForecaster:
             return self._newest.update(self._bars)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BarwiseWarning)
-            table = table_for(self.model, self._bars.tail(KEEP).frame(), self._recipes)
+            table = table_for(self.model, self._bars.tail(self._keep).frame(), self._recipes)
         return table.to_numpy(np.float64)[-1]
 
     def _ask(self, row: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -155,11 +165,15 @@ class LiveForecaster:
             check_bars(pd.DataFrame(dict(bar), index=pd.DatetimeIndex([stamp], name="timestamp")))  # says what is wrong
         if since == self.interval.value:
             return 0
-        newest = pd.DatetimeIndex([*self._bars.tail(KEEP).frame().index, stamp])
+        if self.interval < pd.Timedelta("1D") and since % self.interval.value:
+            raise BarsError(f"`stamp` {stamp} is no whole number of {self.interval} after the last bar: off the grid.")
+        newest = pd.DatetimeIndex([*self._bars.tail(self._keep).frame().index, stamp])
         return int(missing_bars(newest, self.interval)[-1])
 
 
 def _is_bar(bar: Mapping[str, float]) -> bool:
+    if any(isinstance(bar[name], str) for name in (*PRICES, "volume")):
+        raise BarsError(f"`bar` holds text where a number belongs: {dict(bar)}.")
     o, h, low, c = (bar[name] for name in PRICES)
     whole = math.isfinite(o + h + low + c + bar["volume"])
     return whole and 0 < low <= min(o, c) and max(o, c) <= h and bar["volume"] >= 0

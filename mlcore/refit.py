@@ -117,9 +117,22 @@ def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None, s
         model = fresh(shared, fold.number)
         if start is not None:
             model.warm_start_from(start)
-        model.fit(rows.windows, rows.y, task=shared.task, validation=rows.validation)
+        with told_in_one_line(model):
+            model.fit(rows.windows, rows.y, task=shared.task, validation=rows.validation)
         finish(shared, fold, rows, model, outcome, record)
     return outcome
+
+
+@contextlib.contextmanager
+def told_in_one_line(model: Any) -> Iterator[None]:
+    """Say what a library refuses (a parameter out of its range, mostly) as an error of ours, which it was caused by."""
+    try:
+        yield
+    except (BarwiseError, MemoryError):
+        raise
+    except Exception as error:
+        said = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise BarwiseError(f"`model` {model!r} cannot be fitted: {type(error).__name__}: {said}") from error
 
 
 def outcome_of(shared: Shared, fold: Fold) -> Outcome:

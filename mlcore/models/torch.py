@@ -123,6 +123,12 @@ class TorchModel(BaseEstimator, ABC):
             value = getattr(self, name)
             if int(value) != value or value < 1:
                 raise BarwiseError(f"`{name}` is {value!r}; it must be a whole number of at least 1.")
+        for name in ("width", "layers", "heads", "levels", "kernel", "channels", "convolutions", "feed_forward"):
+            value = getattr(self, name, None)
+            if isinstance(value, int) and value < 1:
+                raise BarwiseError(f"`{name}` is {value}; it must be at least 1.")
+        if not 0 <= getattr(self, "dropout", 0.0) < 1:
+            raise BarwiseError(f"`dropout` is {self.dropout}; it must be a share of units in [0, 1).")  # type: ignore[attr-defined]
         for name, least in (("learning_rate", 1e-12), ("weight_decay", 0.0), ("clip", 1e-12), ("warm_rate", 1e-12)):
             value = getattr(self, name)
             if not least <= value < np.inf:

@@ -70,7 +70,8 @@ def compare_accounts(
     table = pd.DataFrame({name: one for name, one in daily.items() if one is not None})
     moments = {name: Moments.of(table[name].to_numpy()) for name in table}
     trials = [one.sharpe for name, one in moments.items() if one is not None and name not in (HELD, "shuffled_label")]
-    variance = float(np.var(trials, ddof=1)) if len(trials) > 1 else 0.0
+    # One account that lives says nothing of how trials spread: then the best of several cannot be corrected for.
+    variance = float(np.var(trials, ddof=1)) if len(trials) > 1 else (0.0 if tried == 1 else None)
     year = math.sqrt(days_per_year)
     metrics = {name: {"sharpe": Metric(_sharpe(table[name].to_numpy(), year), by_day=True)} for name in table}
     values = table.to_numpy()
@@ -92,7 +93,7 @@ def compare_accounts(
             ratios[name]["sharpe"],
             {r: differences(ratios[name], ratios[r], drawn[name], drawn[r])["sharpe"] for r in rivals},
             None if known is None else probabilistic_sharpe(known),
-            None if known is None else deflated_sharpe(known, variance, tried),
+            None if known is None or variance is None else deflated_sharpe(known, variance, tried),
             _known(p_held.get(name, math.nan)),
             _known(corrected.get(name, math.nan)),
         )

@@ -88,15 +88,25 @@ def _scale(curves: pd.DataFrame) -> dict[str, Any]:
 def fold_figure(folds: list[dict[str, Any]]) -> go.Figure:
     """Net return of every fold, in the order of time."""
     starts = milliseconds(pd.DatetimeIndex([pd.Timestamp(fold["test_start"]) for fold in folds]))
+    ends = milliseconds(pd.DatetimeIndex([pd.Timestamp(fold["test_end"]) for fold in folds]))
+    widths = 0.95 * np.maximum(ends - starts, 1)  # each bar over the block that it tells of
     net = np.array([np.nan if fold["net_return"] is None else 100 * fold["net_return"] for fold in folds])
     hover = [
         f"fold {fold['fold']}: {value:+.2f}%, {fold['orders']} orders" for fold, value in zip(folds, net, strict=True)
     ]
     colors = [GREEN if value >= 0 else RED for value in net]
     figure = go.Figure(
-        go.Bar(x=starts, y=net, marker={"color": colors, "line_width": 0}, hovertext=hover, hoverinfo="text")
+        go.Bar(
+            x=starts,
+            y=net,
+            width=widths,
+            offset=0,
+            marker={"color": colors, "line_width": 0},
+            hovertext=hover,
+            hoverinfo="text",
+        )
     )
-    figure.update_xaxes(type="date", title_text="first test bar of the fold (UTC)")
+    figure.update_xaxes(type="date", title_text="test block of the fold (UTC)")
     figure.update_yaxes(title_text="net return, %")
     return styled(figure, 280).update_layout(showlegend=False)
 

@@ -136,3 +136,33 @@ def test_the_past_before_it_goes_live_is_not_changed(tmp_path):
     live.step(*bars_of(K))
     pd.testing.assert_frame_equal(past, BARS.iloc[:K])
     assert list(feature_table(past, FEATURES).columns) == list(fold.record["features"])
+
+
+def test_slow_clocks_are_given_as_many_more_bars(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlcore.live.KEEP", 40)
+    model = make_model("multiscale_lstm_cnn", lookback=60, convolutions=1, width=8, epochs=1)
+    fold, at_once = stored(tmp_path, model)
+    live = LiveForecaster(fold, BARS.iloc[:K], FEATURES)
+    found = [live.step(*bars_of(row)).signal for row in range(K, K + 30)]
+    np.testing.assert_allclose(found, at_once["signal"].iloc[:30], atol=2e-3)  # an RSI begun 40 long bars ago
+    with pytest.raises(BarwiseError, match="too few for the feature '15x:"):
+        LiveForecaster(fold, BARS.iloc[K - 100 : K], FEATURES)
+
+
+def test_an_own_feature_that_is_spelled_otherwise_is_one_feature(tmp_path):
+    features = [("log_return", {}), "rsi"]
+    fold, at_once = stored(tmp_path, make_model("garch_lstm", lookback=12, width=8, epochs=1), features=features)
+    live = LiveForecaster(fold, BARS.iloc[:K], features)
+    assert live.step(*bars_of(K)).signal == pytest.approx(at_once["signal"].iloc[0], abs=2e-5)
+
+
+def test_stamps_off_the_grid_texts_and_paths_are_refused(tmp_path):
+    live = live_linear(tmp_path)
+    stamp, bar = bars_of(K)
+    with pytest.raises(BarsError, match="off the grid"):
+        live.step(stamp + pd.Timedelta("7min"), bar)
+    with pytest.raises(BarsError, match="text where a number belongs"):
+        live.step(stamp, bar | {"close": "101.5"})
+    with pytest.raises(BarwiseError, match="load_fold"):
+        LiveForecaster(tmp_path, BARS.iloc[:K], FEATURES)
+    assert live.step(str(stamp), bar).stamp == stamp

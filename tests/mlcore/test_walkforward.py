@@ -330,3 +330,16 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends_and_its_best():
     ]
     without = [{"epoch": i + 1, "loss": 0.1, "validation": np.nan} for i in range(80)]
     assert len(curve_of(SimpleNamespace(history_=without))) == 50
+
+
+class Breaks(Linear):
+    """A library that refuses a parameter in its own words."""
+
+    def fit(self, windows, y, *, task, validation=None):
+        raise ValueError("hidden_size must be greater than zero\nand more lines")
+
+
+def test_what_a_library_refuses_is_one_line_with_its_cause():
+    with pytest.raises(BarwiseError, match=r"Breaks\(.*cannot be fitted: ValueError: hidden_size must be") as caught:
+        walked(Breaks())
+    assert "more lines" not in str(caught.value)

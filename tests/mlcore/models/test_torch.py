@@ -435,3 +435,11 @@ def test_what_the_loop_is_told_is_what_was_asked_for():
     for name, value in (("schedule", "plato"), ("clip", 0.0), ("precision", "half"), ("warm_rate", -1.0)):
         with pytest.raises(BarwiseError, match=f"`{name}` is"):
             small(TCN, **{name: value}).plan()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("width", 0), ("layers", -1), ("dropout", 1.0), ("dropout", 2), ("dropout", -0.1)]
+)
+def test_sizes_and_shares_out_of_range_are_refused(name, value):
+    with pytest.raises(BarwiseError, match=f"`{name}` is {value}"):
+        LSTM(**{name: value}).plan()
