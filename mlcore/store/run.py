@@ -33,6 +33,10 @@ def check_store(folder: str | Path, model: Any) -> str:
         raise StoreError(f"`store` is {str(folder)!r}, which is a file: give a folder.")
     if (folder / RUN).exists():
         raise StoreError(f"`store` is {str(folder)!r}, which holds a run already: give another folder.")
+    held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    foreign = [name for name in held if not name.startswith("fold-")]
+    if foreign:
+        raise StoreError(f"`store` is {str(folder)!r}, which holds {foreign[0]!r}, no fold: give another folder.")
     return model_name(model)
 
 

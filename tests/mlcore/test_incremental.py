@@ -179,3 +179,36 @@ def test_a_store_holds_no_updated_models(tmp_path):
     with pytest.raises(BarwiseError, match="`incremental` and `store` do not go together"):
         walked(TCN(), incremental=20, store=tmp_path / "store")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_update_learns_from_no_window_across_a_gap():
+    bars = BARS.drop(BARS.index[330:342])
+    Learner.seen = []
+    model = Learner(lookback=4)
+    run = walked(model, bars=bars, features=numbered(bars), incremental=10)
+    learned = np.concatenate([rows for _, updates in Learner.seen for rows, _ in updates])
+    reach = 4 + numbered(bars).attrs["memory"] if "memory" in numbered(bars).attrs else 4 + 10
+    assert run.forecasts["signal"].isna().any()
+    assert not np.isin(np.arange(330, 330 + reach - 1), learned).any()
+    assert np.isin(np.arange(300, 320), learned).any()
+
+
+class Heir(Learner):
+    """Tells what the model before it had gone through when the next fit began with it."""
+
+    before: list = []
+
+    def warm_start_from(self, other):
+        type(self).before.append(getattr(other, "updates_", 0))
+        return self
+
+    def update(self, windows, y):
+        self.updates_ = getattr(self, "updates_", 0) + 1
+        return self
+
+
+def test_the_next_fold_starts_from_the_weights_before_any_update():
+    Heir.before = []
+    run = walked(Heir(), features=numbered(), incremental=20, warm_start=True)
+    assert sum(fold["n_updates"] for fold in run.folds) > 2
+    assert Heir.before == [0] * (len(run.folds) - 1)

@@ -145,7 +145,7 @@ def test_slow_clocks_are_given_as_many_more_bars(tmp_path, monkeypatch):
     live = LiveForecaster(fold, BARS.iloc[:K], FEATURES)
     found = [live.step(*bars_of(row)).signal for row in range(K, K + 30)]
     np.testing.assert_allclose(found, at_once["signal"].iloc[:30], atol=2e-3)  # an RSI begun 40 long bars ago
-    with pytest.raises(BarwiseError, match="too few for the feature '15x:"):
+    with pytest.raises(BarwiseError, match="too few for the feature '"):
         LiveForecaster(fold, BARS.iloc[K - 100 : K], FEATURES)
 
 

@@ -45,7 +45,9 @@ def markets(draw):
     n = draw(st.integers(2, 50))
     size = draw(st.sampled_from([0.0, 0.001, 0.05, 0.5, 3.0]))
     moves = draw(arrays.arrays(float, n, elements=st.floats(-1, 1)))
-    gaps = draw(arrays.arrays(float, n, elements=st.floats(-1, 1)))
+    # No gap below a millionth of the price: vectorbt takes a shortfall of up to 1e-9 of the cash for none and forgives
+    # it, backtrader does not, and an order of twice the account makes that 2e-9. No market has such ticks.
+    gaps = np.round(draw(arrays.arrays(float, n, elements=st.floats(-1, 1))), 4)
     first = 10.0 ** draw(st.floats(-6, 6))
     close = np.clip(first * np.exp(np.cumsum(moves * size)), 1e-6, 1e6)
     opened = np.clip(np.r_[first, close[:-1]] * np.exp(gaps * draw(st.sampled_from([0.0, 0.01, 1.0]))), 1e-6, 1e6)

@@ -328,3 +328,10 @@ def test_rows_that_look_over_a_gap_are_silent_again(tmp_path):
     again = forecast_from_store(store, bars, features)
     pd.testing.assert_frame_equal(again, run.forecasts, check_exact=True, check_freq=False)
     assert again["signal"].isna().sum() == FEATURES.attrs["memory"]
+
+
+def test_a_folder_of_other_things_is_no_store(tmp_path):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(StoreError, match="holds 'report.html'"):
+        walked(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
