@@ -125,12 +125,17 @@ def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None, s
 
 @contextlib.contextmanager
 def told_in_one_line(model: Any) -> Iterator[None]:
-    """Say what a library refuses (a parameter out of its range, mostly) as an error of ours, which it was caused by."""
+    """Say what a library refuses (a parameter out of its range, mostly) as an error of ours, which it was caused by.
+
+    Refusals are ValueErrors, and LightGBM's own error. Anything else is a bug, and is not swallowed.
+    """
     try:
         yield
-    except (BarwiseError, MemoryError):
+    except BarwiseError:
         raise
     except Exception as error:
+        if not (isinstance(error, ValueError) or type(error).__module__.startswith("lightgbm")):
+            raise
         said = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise BarwiseError(f"`model` {model!r} cannot be fitted: {type(error).__name__}: {said}") from error
 
