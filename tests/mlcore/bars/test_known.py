@@ -228,5 +228,6 @@ def test_longer_rows_of_the_other_clock_want_an_interval(steps, told):
 
 def test_gaps_of_the_other_clock_are_no_mixed_steps():
     weekdays = pd.bdate_range("2024-01-01", periods=30, tz="UTC")
-    join_known(quarter_hours(), pd.DataFrame({"level": 1.0}, index=weekdays))
-    join_known(quarter_hours(), rows_at(*["1h"] * 20, *["2h"] * 4, *["1h"] * 3, "7h"))
+    daily = join_known(quarter_hours(), pd.DataFrame({"level": 1.0}, index=weekdays))
+    hourly = join_known(quarter_hours(), rows_at(*["1h"] * 20, *["2h"] * 4, *["1h"] * 3, "7h"))
+    assert len(daily) == len(hourly) == len(quarter_hours())  # neither is refused

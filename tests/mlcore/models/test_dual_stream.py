@@ -51,8 +51,14 @@ def test_its_parts_have_the_sizes_of_the_study(preset):
 
 
 @pytest.mark.parametrize("preset", ["light", "deep"])
-def test_other_presets_can_be_built(preset):
-    told(make_model("dual_stream", preset)).build(6)
+def test_other_presets_have_both_streams_and_the_head_of_their_own_widths(preset):
+    model = told(make_model("dual_stream", preset))
+    network = model.build(6)
+    assert parameters(network.trend) == sum(
+        lstm(*pair) for pair in zip((3, *model.trend_widths), model.trend_widths, strict=False)
+    )
+    assert network.trend.steps == min(model.bars, (model.lookback - 1) // 4 + 1)
+    assert network.width == model.head_widths[-1]
 
 
 @pytest.mark.parametrize(("interval", "stride"), [("5min", 12), ("15min", 4), ("20min", 3), ("1h", 1)])

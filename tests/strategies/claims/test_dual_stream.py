@@ -8,6 +8,7 @@ from mlcore.labels import direction, forward_return
 from mlcore.metrics import hit_rate
 from mlcore.panel import PanelRun
 from mlcore.quality import Rows, metrics_of, value_of
+from strategies.claims import dual_stream
 from strategies.claims.dual_stream import DualStreamConfig, common_rows, daily_sums, judge_dual_stream
 from tests.conftest import random_bars
 
@@ -66,6 +67,14 @@ def test_coins_are_looked_at_all_at_once():
     assert set(table["coin"]) == {"all coins", "A", "B", "C"} and len(table) == 8
     assert found(verdicts, "on some coin") == "holds"
     assert found(judged(0.4)[0], "on some coin") == "does not hold"
+
+
+def test_each_coin_s_interval_is_corrected_for_how_many_were_looked_at(monkeypatch):
+    told = []
+    whole = dual_stream.corrected
+    monkeypatch.setattr(dual_stream, "corrected", lambda *a: told.append(a[-1]) or whole(*a))
+    judged(0.62)
+    assert told == [len(PANEL)] * len(PANEL)
 
 
 def test_the_interval_of_the_quantiles_is_held_against_what_was_asked():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -51,6 +52,15 @@ def test_a_finished_model_is_kept_and_a_changed_setting_trains_anew(tmp_path, mo
     shuffled = enter(protocol(tmp_path), "linear", work, silent, shuffle_labels=True)
     assert len(trained) == 5 and shuffled.name == "shuffled_label"
     assert not shuffled.forecasts["signal"].equals(first.forecasts["signal"])
+
+
+def test_other_bars_are_other_work(tmp_path, monkeypatch):
+    work, trained = tmp_path / "work", []
+    whole = entrants._train
+    monkeypatch.setattr(entrants, "_train", lambda *a: trained.append(a[1]) or whole(*a))
+    enter(protocol(tmp_path), "linear", work, silent)
+    enter(dataclasses.replace(protocol(tmp_path), bars_sha256="of other bars"), "linear", work, silent)
+    assert trained == ["linear", "linear"]
 
 
 def test_half_written_work_is_not_taken(tmp_path):

@@ -65,6 +65,19 @@ def test_more_trials_deflate_more():
     assert compared(tried=50)["good"].dsr < compared(tried=3)["good"].dsr
 
 
+def test_shuffled_labels_are_no_trial_and_their_ratio_widens_nothing():
+    with_shuffled = compared(RESULTS | {"shuffled_label": account(0.01, 9)})
+    assert with_shuffled["good"].dsr == pytest.approx(compared()["good"].dsr)
+    assert with_shuffled["shuffled_label"].sharpe.value > 20  # counted, it would widen them a great deal
+
+
+def test_one_account_that_lives_of_several_tried_cannot_be_deflated():
+    alone = {name: RESULTS[name] for name in (HELD, "good")}
+    assert compared(alone, tried=20)["good"].dsr is None
+    one = compared(alone, tried=1)["good"]
+    assert one.dsr == pytest.approx(one.psr)
+
+
 def test_a_lost_account_has_no_ratio_and_still_counts():
     lost = account(0.0, 5)
     lost.equity.iloc[-1] = 0.0
