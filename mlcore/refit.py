@@ -294,7 +294,16 @@ class Inputs:
             size += len(parts[-1])
         table = parts[0] if len(parts) == 1 else np.concatenate(parts)
         place = np.concatenate(places)
-        return [Windows(table, place[np.searchsorted(every, some)], lookback) for some in rows]
+        pooled = len(self.shared.layout.starts) > 2
+        return [
+            Windows(
+                table,
+                place[np.searchsorted(every, some)],
+                lookback,
+                self.shared.layout.moments[some] if pooled else None,
+            )
+            for some in rows
+        ]
 
     def _table(self, symbol: int, first: int, stop: int) -> np.ndarray:
         scaler = self.scalers[symbol]

@@ -19,9 +19,12 @@ class Windows:
     table : ``(T, F)`` feature table.
     rows : ``(N,)`` rows of `table`, each at least ``lookback - 1``.
     lookback : bars a window holds.
+    moments : ``(N,)`` place of each row on the clock, where symbols stand one below the other; default: `rows`.
     """
 
-    def __init__(self, table: np.ndarray, rows: np.ndarray, lookback: int = 1) -> None:
+    def __init__(
+        self, table: np.ndarray, rows: np.ndarray, lookback: int = 1, moments: np.ndarray | None = None
+    ) -> None:
         rows = np.asarray(rows, dtype=np.int64)
         if lookback < 1:
             raise BarwiseError(f"`lookback` is {lookback}; it must be at least 1.")
@@ -33,6 +36,7 @@ class Windows:
         self.table = table
         self.rows = rows
         self.lookback = lookback
+        self.moments = rows if moments is None else np.asarray(moments, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -55,4 +59,4 @@ class Windows:
 
     def take(self, index: slice | np.ndarray) -> Windows:
         """Return the windows of a part of the rows, over the same table."""
-        return Windows(self.table, self.rows[index], self.lookback)
+        return Windows(self.table, self.rows[index], self.lookback, self.moments[index])

@@ -18,6 +18,7 @@ from mlcore.models.members import (
     inner_split,
     make_members,
     member_names,
+    newest_from,
     purge_of,
     state_of,
     states_in_one,
@@ -140,7 +141,7 @@ class Ensemble(BaseEstimator, ABC):
         table = windows.table
         if self.scaler_ is not None and _wants_scaled(member):
             table = self.scaler_.transform(table)
-        return Windows(table, windows.rows, member.lookback)
+        return Windows(table, windows.rows, member.lookback, windows.moments)
 
     def _fit_combiner(self, windows: Windows, validation: Validation | None) -> None:
         if validation is None:
@@ -156,12 +157,11 @@ class Ensemble(BaseEstimator, ABC):
         judged, y = validation
         raw, market = self._say(judged), self.market(judged)
         self.spreads_ = self._spreads(raw)
-        order = np.argsort(judged.rows, kind="stable")  # in time
-        purge = purge_of(windows.rows, judged.rows) or self.lookback
-        rows, y = judged.rows[order], np.asarray(y, dtype=np.float64)
-        n_newer = max(1, round(2 * INNER_SHARE * len(rows)))
-        newer = np.arange(len(rows) - n_newer, len(rows))
-        split = np.flatnonzero(rows + purge < rows[newer[0]]), newer
+        order = np.argsort(judged.moments, kind="stable")
+        purge = purge_of(np.unique(windows.moments), judged.moments) or self.lookback
+        moments, y = judged.moments[order], np.asarray(y, dtype=np.float64)
+        begin = newest_from(moments, 2 * INNER_SHARE)
+        split = np.flatnonzero(moments + purge < begin), np.flatnonzero(moments >= begin)
         self.combiner_.fit(raw[order], y[order], self.task_, market[order], split)
 
     def _spreads(self, raw_NMK: np.ndarray) -> np.ndarray:

@@ -70,28 +70,26 @@ def purge_of(rows: np.ndarray, held_out: np.ndarray) -> int:
     return 2 * far if far > gap and 4 * far <= len(rows) else gap
 
 
+def newest_from(moments: np.ndarray, share: float) -> int:
+    """Return the moment from which on lies the newest `share` of the rows, at least one, of all symbols together.
+
+    >>> newest_from(np.r_[0:10, 5:10], 0.2)
+    8
+    """
+    return int(np.sort(moments)[len(moments) - max(1, round(share * len(moments)))])
+
+
 def inner_split(windows: Windows, validation: Validation) -> tuple[np.ndarray, np.ndarray] | None:
     """Return positions in `windows`: rows that members learn from, and newer ones that they stop by, purged alike.
 
     The purge is inferred from the gap between `windows` and `validation` (`purge_of`); where they touch, the labels'
-    span is unknown and a whole window is left out instead. Symbols that stand one below the other are split
-    each. None where too few rows would be left.
+    span is unknown and a whole window is left out instead. All symbols of a pool are cut at one moment
+    (`Windows.moments`). None where too few rows would be left.
     """
-    rows, held_out = windows.rows, np.sort(validation[0].rows)
-    both = np.sort(np.r_[rows, held_out])
-    is_held = np.isin(both, held_out)
-    ends = both[np.flatnonzero(is_held & ~np.r_[is_held[1:], False])]  # a symbol's last held-out row
-    of_symbol, held_symbol = np.searchsorted(ends, rows), np.searchsorted(ends, held_out)
-    older, newer = [], []
-    for symbol in np.unique(of_symbol):
-        mine = np.flatnonzero(of_symbol == symbol)
-        mine = mine[np.argsort(rows[mine], kind="stable")]
-        judge = mine[len(mine) - max(1, round(INNER_SHARE * len(mine))) :]
-        theirs = held_out[held_symbol == symbol]
-        purge = (purge_of(rows[mine], theirs) if len(theirs) else 0) or windows.lookback
-        older.append(mine[rows[mine] + purge < rows[judge[0]]])
-        newer.append(judge)
-    learn, stop = np.sort(np.concatenate(older)), np.sort(np.concatenate(newer))
+    moments = windows.moments
+    begin = newest_from(moments, INNER_SHARE)
+    purge = purge_of(np.unique(moments), validation[0].moments) or windows.lookback
+    learn, stop = np.flatnonzero(moments + purge < begin), np.flatnonzero(moments >= begin)
     return (learn, stop) if len(learn) >= FEWEST_ROWS else None
 
 

@@ -15,7 +15,7 @@ from mlcore.features import feature_table
 from mlcore.folds import WalkForward
 from mlcore.forecasts import check_forecasts
 from mlcore.labels import direction, forward_return
-from mlcore.models import MODELS
+from mlcore.models import MODELS, ensemble, make_model
 from mlcore.models.linear import Linear
 from mlcore.models.naive import Naive
 from mlcore.panel import walk_forward_panel
@@ -230,3 +230,17 @@ def test_what_cannot_be_pooled_is_refused():
         walked(features=("rsj",))
     with pytest.raises(BarwiseError, match="`stride` is 0"):
         walked(stride=0)
+
+
+def test_what_an_ensemble_stops_by_is_newer_than_what_it_learns_from_over_all_coins(monkeypatch):
+    seen, whole = [], ensemble.inner_split
+    monkeypatch.setattr(
+        ensemble, "inner_split", lambda windows, held: seen.append((windows, whole(windows, held))) or seen[-1][1]
+    )
+    walked(model=make_model("average", members=("linear",)))
+    splits = [(windows.moments[learn], windows.moments[stop]) for windows, (learn, stop) in seen]
+    assert len(splits) > 1 and all(
+        len(np.unique(windows.rows)) > len(np.unique(windows.moments)) for windows, _ in seen
+    )
+    for learned, stopped in splits:
+        assert learned.max() < stopped.min()

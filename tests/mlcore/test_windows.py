@@ -59,3 +59,10 @@ def test_rows_without_their_past_are_refused():
 
 def test_no_rows_is_an_empty_batch():
     assert Windows(np.zeros((10, 2)), np.array([], dtype=np.int64), 4)[:].shape == (0, 4, 2)
+
+
+def test_moments_are_the_rows_where_nothing_else_is_told_and_go_with_them():
+    table = np.zeros((20, 1))
+    assert Windows(table, np.arange(5, 9), 3).moments.tolist() == [5, 6, 7, 8]
+    told = Windows(table, np.arange(5, 9), 3, np.array([7, 8, 1, 2]))
+    assert told.take(np.array([3, 0])).moments.tolist() == [2, 7]

@@ -85,15 +85,19 @@ def test_a_hole_in_the_bars_or_thinned_rows_are_no_sign_of_longer_labels():
     assert purge_of(np.arange(0, 395, 3), np.arange(400, 450)) == 400 - 393 - 1
 
 
-def test_symbols_that_stand_one_below_the_other_are_split_each():
-    parts = [(np.arange(at, at + 100), np.arange(at + 104, at + 120)) for at in (10, 210, 410)]
-    rows, held_out = (np.concatenate(which) for which in zip(*parts, strict=True))
-    learn, stop = split_of(rows, held_out)
-    for mine, _ in parts:
-        ours, newest = np.intersect1d(learn, mine), np.intersect1d(stop, mine)
-        assert newest[-1] == mine[-1]
-        assert newest[0] - ours[-1] == 5
-        assert len(newest) == 15
+@given(st.lists(st.tuples(st.integers(0, 250), st.integers(150, 300)), min_size=2, max_size=4), st.integers(1, 9))
+def test_symbols_that_stand_one_below_the_other_are_cut_at_one_moment(lives, span):
+    """Ragged lives: what members stop by is newer than every label they learned from, whichever symbol's it is."""
+    moments = np.concatenate([np.arange(born, min(born + long, 300)) for born, long in lives])
+    rows, first_held = np.arange(5, 5 + len(moments)), 260
+    train, held_out = moments + span < first_held, moments >= first_held
+    assume(train.sum() >= 3 * FEWEST_ROWS and held_out.any() and moments[train].max() == first_held - 1 - span)
+    made = [Windows(np.zeros((2_000, 1)), rows[some], 5, moments[some]) for some in (train, held_out)]
+    learn, stop = inner_split(made[0], (made[1], np.zeros(int(held_out.sum()))))
+    told = made[0].moments
+    assert (told[learn] + span).max() < told[stop].min()
+    assert set(np.flatnonzero(told >= told[stop].min())) == set(stop)  # every symbol's newest rows, none left over
+    assert len(stop) >= 0.15 * len(told) - 1
 
 
 def test_too_few_rows_are_not_split():
