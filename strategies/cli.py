@@ -41,6 +41,8 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
             argv = _pairs_as_json(flag, argv)
         elif len(kinds) > 1 and any(typing.get_origin(kind) is tuple for kind in kinds):
             argv = _lists_as_json(flag, argv, or_one=bool({int, float, str} & set(kinds)))
+        elif typing.get_origin(kinds[0]) is tuple:
+            argv = _again_as_words(flag, argv)
     _refuse_unknown_flags(parser, argv, _hidden(config_type))
     try:
         values = parser.parse_args(argv)
@@ -130,6 +132,25 @@ def _pairs_as_json(flag: str, argv: list[str]) -> list[str]:
 
 def _again_as_list(flag: str, argv: list[str]) -> list[str]:
     """Write a flag that is given more than once, or with several words, as one JSON list; one word stays a word."""
+    given, rest = _words_after(flag, argv)
+    if not given:
+        return argv
+    return [*rest, flag, given[0] if len(given) == 1 else json.dumps(given)]
+
+
+def _again_as_words(flag: str, argv: list[str]) -> list[str]:
+    """Write a flag of several words that is given more than once, or with commas, as one flag with all its words.
+
+    >>> _again_as_words("--entry", ["--entry", "0", "0.1", "--out", "x", "--entry=0.2,0.3"])
+    ['--out', 'x', '--entry', '0', '0.1', '0.2', '0.3']
+    """
+    given, rest = _words_after(flag, argv)
+    words = [word.strip() for words in given for word in words.split(",") if word.strip()]
+    return [*rest, flag, *words] if words else argv
+
+
+def _words_after(flag: str, argv: list[str]) -> tuple[list[str], list[str]]:
+    """Return all words that stand after `flag`, wherever it stands, and the rest of `argv` without it."""
     rest: list[str] = []
     given: list[str] = []
     last = ""
@@ -141,9 +162,7 @@ def _again_as_list(flag: str, argv: list[str]) -> list[str]:
             given.append(word)
         if last != flag:
             rest.append(word)
-    if not given:
-        return argv
-    return [*rest, flag, given[0] if len(given) == 1 else json.dumps(given)]
+    return given, rest
 
 
 def _lists_as_json(flag: str, argv: list[str], *, or_one: bool) -> list[str]:
