@@ -112,7 +112,7 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
     said = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)))
     return Comparison(
         config, entrants, tried, judged, results, reconciled, accounts, loss_name(protocol.label.task),
-        describe(bars), versions(), time.perf_counter() - started, (late, *said),
+        describe(bars), versions(), time.perf_counter() - started, (late, *config.told(), *said),
     )  # fmt: skip
 
 
