@@ -66,6 +66,7 @@ def walk_forward(
     shuffle_labels: bool = False,
     validation: float = 0.15,
     store: str | Path | None = None,
+    symbol: str | None = None,
     confidence: str | None = None,
     stride: int = 1,
     warm_start: bool = False,
@@ -101,6 +102,7 @@ def walk_forward(
     validation : share of the training rows held out.
     store : folder to write every fitted fold to (`mlcore.store`); it may not hold another run. Off by default; the
         forecasts are the same with it and without.
+    symbol : what the bars are of, for the store to tell; None where it is not known.
     confidence : rule of the forecasts' confidence, by its name in `CONFIDENCES` (`mlcore.confidence`); the default
         is that of the label's kind: ``top_two_gap``, ``past_error`` or ``quantile_width``.
     stride : fit on every stride-th of the inner training rows; labels that overlap say little more than one of them.
@@ -146,7 +148,7 @@ def walk_forward(
     )  # fmt: skip
     about = {
         "memory": member.memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels,
-        "confidence": confidence, "stride": stride,
+        "confidence": confidence, "stride": stride, "symbol": symbol,
     }  # fmt: skip
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
     outcomes = run_folds(shared, plan, records, n_jobs, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import re
 import sys
@@ -40,7 +41,9 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
             argv = _pairs_as_json(flag, argv)
         elif len(kinds) > 1 and any(typing.get_origin(kind) is tuple for kind in kinds):
             argv = _lists_as_json(flag, argv, or_one=bool({int, float, str} & set(kinds)))
-    _refuse_unknown_flags(parser, argv)
+        elif typing.get_origin(kinds[0]) is tuple:
+            argv = _again_as_words(flag, argv)
+    _refuse_unknown_flags(parser, argv, _hidden(config_type))
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, TypeError, ValueError) as error:
@@ -52,8 +55,14 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
 
 
 def _flags(config_type: Any) -> list[dataclasses.Field[Any]]:
-    """The fields that are flags: all but those whose metadata say ``hidden`` (they keep their default)."""
+    """The fields that are flags: all but those whose metadata say ``hidden``, and why (they keep their default)."""
     return [field for field in dataclasses.fields(config_type) if not field.metadata.get("hidden")]
+
+
+def _hidden(config_type: Any) -> dict[str, str]:
+    """Return flag -> why the script has none, of the fields that are no flags."""
+    told = {field.name: field.metadata.get("hidden") for field in dataclasses.fields(config_type)}
+    return {"--" + name.replace("_", "-"): why for name, why in told.items() if why}
 
 
 KIND_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
@@ -61,7 +70,11 @@ KIND_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a 
 
 def _told(message: str, hints: dict[str, Any]) -> str:
     """Return the parser's message, or a plain one where a value is none of the kinds that a flag may be."""
-    found = re.match(r'Parser key "(\w+)": Does not validate .* Given value: (.*)$', message)
+    if stray := re.match(r"unrecognized arguments: (\S+)", message):
+        return f"`{stray[1]}` belongs to no flag: a switch (`--expanding`) takes no word, the others one. See --help."
+    found = re.match(
+        r'Parser key "(\w+)": (?:Does not validate .* Given value|Expected a .* Got value): (.*)$', message
+    )
     if not found or found[1] not in hints:
         return message
     words = []
@@ -119,6 +132,25 @@ def _pairs_as_json(flag: str, argv: list[str]) -> list[str]:
 
 def _again_as_list(flag: str, argv: list[str]) -> list[str]:
     """Write a flag that is given more than once, or with several words, as one JSON list; one word stays a word."""
+    given, rest = _words_after(flag, argv)
+    if not given:
+        return argv
+    return [*rest, flag, given[0] if len(given) == 1 else json.dumps(given)]
+
+
+def _again_as_words(flag: str, argv: list[str]) -> list[str]:
+    """Write a flag of several words that is given more than once, or with commas, as one flag with all its words.
+
+    >>> _again_as_words("--entry", ["--entry", "0", "0.1", "--out", "x", "--entry=0.2,0.3"])
+    ['--out', 'x', '--entry', '0', '0.1', '0.2', '0.3']
+    """
+    given, rest = _words_after(flag, argv)
+    words = [word.strip() for words in given for word in words.split(",") if word.strip()]
+    return [*rest, flag, *words] if words else argv
+
+
+def _words_after(flag: str, argv: list[str]) -> tuple[list[str], list[str]]:
+    """Return all words that stand after `flag`, wherever it stands, and the rest of `argv` without it."""
     rest: list[str] = []
     given: list[str] = []
     last = ""
@@ -130,9 +162,7 @@ def _again_as_list(flag: str, argv: list[str]) -> list[str]:
             given.append(word)
         if last != flag:
             rest.append(word)
-    if not given:
-        return argv
-    return [*rest, flag, given[0] if len(given) == 1 else json.dumps(given)]
+    return given, rest
 
 
 def _lists_as_json(flag: str, argv: list[str], *, or_one: bool) -> list[str]:
@@ -182,12 +212,21 @@ def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) 
     parser.add_argument("--" + field.name.replace("_", "-"), **options)
 
 
-def _refuse_unknown_flags(parser: ArgumentParser, argv: list[str]) -> None:
+def _refuse_unknown_flags(parser: ArgumentParser, argv: list[str], hidden: dict[str, str]) -> None:
     known = [flag for action in parser._actions for flag in action.option_strings]
     for word in argv:
         flag = word.split("=", 1)[0]
         if flag.startswith("--") and len(flag) > 2 and flag not in known and not _is_prefix(flag, known):
-            raise BarwiseError(f"`{flag}` is not a flag of this script.{did_you_mean(flag, known)} See --help.")
+            if flag in hidden:
+                raise BarwiseError(f"`{flag}` is not a flag of this script: {hidden[flag]}. See --help.")
+            raise BarwiseError(f"`{flag}` is not a flag of this script.{_near(flag, known)} See --help.")
+
+
+def _near(flag: str, known: list[str]) -> str:
+    """Return the nearest flag in words; the dashes, alike in all, make nothing near."""
+    names = [name.removeprefix("--") for name in known if name.startswith("--")]
+    close = difflib.get_close_matches(flag.removeprefix("--"), names, n=1)
+    return f" Did you mean '--{close[0]}'?" if close else ""
 
 
 def _is_prefix(flag: str, known: list[str]) -> bool:

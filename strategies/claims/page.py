@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 
 from strategies.claims.verdicts import Verdict
-from strategies.comparison.run import work_folder
-from strategies.folder import result_folder
+from strategies.folder import result_folder, work_folder
 from strategies.main_job import versions
 from strategies.output import plain
 from strategies.report.page import Section, facts, notes, page, said, table

@@ -44,7 +44,9 @@ def test_every_field_of_the_main_job_can_be_in_a_config_file(tmp_path):
     ("words", "said"),
     [
         (["--bars", "x", "--days-per-yaer", "1"], "Did you mean '--days-per-year'?"),
-        (["--bars", "x", "--days-per-year", "many"], "days-per-year|days_per_year"),
+        (["--bars", "x", "--days-per-year", "many"], "`days_per_year` is many; it must be a number"),
+        (["--bars", "x", "--brs", "y"], "Did you mean '--bars'"),
+        (["--bars", "x", "stray"], "`stray` belongs to no flag"),
         ([], "bars"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
@@ -233,3 +235,25 @@ def test_a_choice_in_a_config_file_is_checked_too(tmp_path):
     path.write_text("bars: b\nout: o\nengine: backtrade\n")
     with pytest.raises(BarwiseError, match="Did you mean 'backtrader'"):
         parse_config(StudyConfig, ["--config", str(path)], "")
+
+
+@dataclass(frozen=True)
+class Several:
+    entry: tuple[float, ...] = (0.0,)
+    bars: tuple[str, ...] = ("x",)
+
+
+@pytest.mark.parametrize(
+    "words", [["--entry", "0", "0.1", "0.2"], ["--entry", "0", "--entry", "0.1", "--entry=0.2"], ["--entry=0,0.1,0.2"]]
+)
+def test_a_flag_of_several_words_may_be_given_again(words):
+    given = parse_config(Several, [*words, "--bars", "a", "--bars", "b"], "")
+    assert (tuple(given.entry), tuple(given.bars)) == ((0.0, 0.1, 0.2), ("a", "b"))
+    assert tuple(parse_config(Several, ["--bars", "b"], "").entry) == (0.0,)
+
+
+def test_flags_of_several_words_win_over_the_config_file(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("entry: [0.5, 0.6]\nbars: [c]\n")
+    given = parse_config(Several, ["--config", str(file), "--bars", "a", "--bars", "b"], "")
+    assert (tuple(given.entry), tuple(given.bars)) == ((0.5, 0.6), ("a", "b"))
