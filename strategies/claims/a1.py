@@ -23,8 +23,8 @@ from mlcore.plugins import MODELS
 from mlcore.quality import Rows
 from strategies.comparison.config import ComparisonConfig
 from strategies.comparison.entrants import Entrant, Protocol, Told, enter, first_rows, one_start
-from strategies.comparison.run import work_folder
 from strategies.config import _flag
+from strategies.folder import work_folder
 from strategies.main_job import make_model
 
 FEATURES = DEFAULT_FEATURES[:20]  # all but the calendar's

@@ -12,8 +12,7 @@ import pandas as pd
 
 from strategies.claims.verdicts import Verdict
 from strategies.command import typed_command
-from strategies.comparison.run import work_folder
-from strategies.folder import result_folder
+from strategies.folder import result_folder, work_folder
 from strategies.main_job import versions
 from strategies.output import plain
 from strategies.report.page import Section, facts, how_to, notes, page, said, table

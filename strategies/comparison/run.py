@@ -6,7 +6,6 @@ import functools
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,6 +21,7 @@ from strategies.comparison.entrants import Entrant, Protocol, Told, enter, first
 from strategies.comparison.judge import Judged, judge
 from strategies.comparison.trading import HELD, Account, compare_accounts
 from strategies.costs import Costs
+from strategies.folder import work_folder
 from strategies.main_job import check_trading, describe, make_label, make_model, make_policy, versions
 from strategies.policy import target_weights
 from strategies.reconcile import ReconcileError
@@ -66,12 +66,6 @@ class Comparison:
     def better_than(self, name: str) -> tuple[str, ...]:
         """The baselines whose loss is higher than this model's, by the corrected test."""
         return tuple(rival for rival, test in self.judged.superiority.items() if name in test.better)
-
-
-def work_folder(out: str | Path) -> Path:
-    """Where finished models are kept until the comparison is whole: beside `out`."""
-    target = Path(out).expanduser().resolve()
-    return target.parent / f".{target.name}.work"
 
 
 def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -> Comparison:

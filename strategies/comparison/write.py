@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 from strategies.comparison.page import report
-from strategies.comparison.run import Comparison, work_folder
+from strategies.comparison.run import Comparison
 from strategies.comparison.table import difference_table, model_table
 from strategies.comparison.words import verdicts
-from strategies.folder import result_folder
+from strategies.folder import result_folder, work_folder
 from strategies.output import plain
 
 
