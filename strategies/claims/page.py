@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from strategies.claims.verdicts import Verdict
@@ -90,4 +91,6 @@ def _frame(frame: pd.DataFrame) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
     return "" if value is None or value != value else shown(value)
