@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from mlcore.stats import expected_maximum_sharpe
 from strategies.report.figures import styled
 from strategies.report.page import Section, figure, notes, page, said
-from strategies.vbt.sweep import PARAMETERS
+from strategies.result import METRICS
 
 COSTS = ["commission", "slippage"]
 MOST_PANELS = 6
@@ -53,7 +54,7 @@ def sentence(found: dict[str, Any]) -> str:
     if found["best"] is None:
         return f"{cost}: none of {found['tried']:,} rules tried has a Sharpe ratio."
     best = found["best"]
-    rule = ", ".join(f"{name} {best[name]}" for name in PARAMETERS if name not in COSTS)
+    rule = ", ".join(f"{name} {best[name]}" for name in parameters_of(best))
     return (
         f"{cost}, the best of {found['tried']:,} rules tried has a Sharpe ratio of {best['sharpe']:.2f} ({rule}). As "
         f"many rules without skill would show a best of {found['best_by_luck']:.2f} by luck over {best['days']} days."
@@ -86,7 +87,8 @@ def _html(table: pd.DataFrame, best: list[dict[str, Any]], panels: dict[str, pd.
     axes = surface_axes(table)
     if axes is not None:
         parts.append(Section("surface", "As a surface", _surfaces(panels_of(table, axes), reach)))
-    return page("Sweep of trading rules over one set of forecasts", parts)
+    over = "models and trading rules" if "forecasts" in table else "trading rules over one set of forecasts"
+    return page(f"Sweep of {over}", parts)
 
 
 def _heatmaps(panels: dict[str, pd.DataFrame], reach: float, costs: int) -> str:
@@ -116,16 +118,22 @@ def _surfaces(panels: dict[str, pd.DataFrame], reach: float) -> str:
     return f'<div class="pair">{drawn}</div>' + said(caption, "small")
 
 
+def parameters_of(table: Iterable[Any]) -> list[str]:
+    """Return the columns of a sweep's table that were chosen, of models and of rules; costs aside."""
+    columns = list(map(str, table))
+    return [name for name in columns[: columns.index(METRICS[0])] if name not in (*COSTS, "forecasts")]
+
+
 def heatmap_axes(table: pd.DataFrame) -> tuple[str, str]:
     """Return the two parameters with the most values, costs aside (`entry` and `sizer` win ties)."""
-    names = [name for name in ("entry", "sizer", *PARAMETERS) if name not in COSTS]
+    names = ("entry", "sizer", *parameters_of(table))
     x, y = sorted(dict.fromkeys(names), key=lambda name: -table[name].nunique())[:2]
     return x, y
 
 
 def surface_axes(table: pd.DataFrame) -> tuple[str, str] | None:
     """Return the two numeric parameters with the most values, costs aside; None where two have not three each."""
-    names = [name for name in PARAMETERS if name not in COSTS and pd.api.types.is_numeric_dtype(table[name])]
+    names = [name for name in parameters_of(table) if pd.api.types.is_numeric_dtype(table[name])]
     x, y = sorted(names, key=lambda name: -table[name].nunique())[:2]
     return (x, y) if table[y].nunique() >= 3 else None
 
