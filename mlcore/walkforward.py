@@ -216,7 +216,7 @@ def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) 
         tradable=stacked.whole,
         layout=stacked.layout,
         interval=stacked.interval,
-        explained=plan[-1].number,
+        explained=plan[-1].number if plan else None,
         **options,
     )
 
@@ -277,24 +277,26 @@ def stitch(stacked: Stack, plan: list[Fold], outcomes: list[Outcome], confidence
     failures = [_told(stacked, fold, outcome.failure) for fold, outcome in pairs if outcome.failure]
     if len(failures) == len(plan):
         raise BarwiseError(f"No fold could be fitted. {failures[0]}")
-    parts = [
-        make_forecasts(
-            outcome.raw,
-            stacked.task,
-            index=stacked.stamps[fold.test],
-            fold=fold.number,
-            trained_through=stacked.clock[outcome.through],
-            scale=outcome.scale or ReturnScale(0.0, 0.0),
-            confidence=confidence,
-            **outcome.more,  # type: ignore[arg-type]
-        )
-        for fold, outcome in pairs
-    ]
+    parts = [forecasts_of(stacked, fold, outcome, confidence) for fold, outcome in pairs]
     rows = [_fold_row(stacked, fold, outcome) for fold, outcome in pairs]
     said = dict.fromkeys(text for outcome in outcomes for text in outcome.warnings)
     order = np.argsort(np.concatenate([fold.test for fold in plan]), kind="stable")
     forecasts = pd.concat(parts).iloc[order]
     return WalkForwardRun(forecasts, rows, (*failures, *said), outcomes[-1].explanation)
+
+
+def forecasts_of(stacked: Stack, fold: Fold, outcome: Outcome, confidence: str | None = None) -> pd.DataFrame:
+    """Return the forecasts of one test block."""
+    return make_forecasts(
+        outcome.raw,
+        stacked.task,
+        index=stacked.stamps[fold.test],
+        fold=fold.number,
+        trained_through=stacked.clock[outcome.through],
+        scale=outcome.scale or ReturnScale(0.0, 0.0),
+        confidence=confidence,
+        **outcome.more,  # type: ignore[arg-type]
+    )
 
 
 def _span(stacked: Stack, rows: np.ndarray) -> tuple[pd.Timestamp, pd.Timestamp]:

@@ -17,6 +17,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
 from mlcore.errors import BarwiseError, BarwiseWarning, did_you_mean
+from strategies.command import command_running
 
 C = TypeVar("C")
 
@@ -242,7 +243,7 @@ def run_cli(main: Callable[[], None]) -> None:
     """Run `main`; print an expected error as one line and exit with its code; show our warnings once each."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), command_running():
             _show_warnings_plainly(console)
             main()
     except BarwiseError as error:

@@ -178,14 +178,43 @@ def sizes_of(
 def weights_of(forecasts: pd.DataFrame, sizes: np.ndarray, policy: Policy) -> np.ndarray:
     """Return ``(N,)`` target weights, NaN for flat: sides, then sizes, then the band."""
     signal = forecasts["signal"].to_numpy(np.float64)
-    confidence = forecasts["confidence"].to_numpy(np.float64)
-    sides = held_sides(signal, np.where(np.isnan(sizes), np.nan, confidence), policy)
-    weights = apply_band(held_weights(sides, signal, sizes), policy.band)
-    return np.where(weights == 0, np.nan, weights)
+    return PolicyWalk(policy).on(signal, forecasts["confidence"].to_numpy(np.float64), sizes)
+
+
+class PolicyWalk:
+    """A policy that is shown bar after bar, one or many at a time: the weights are those of all bars at once.
+
+    state
+        ``{"side", "age", "size", "last"}``, all that it remembers, as plain numbers: the side held, the bars since it
+        was taken or left, the size that the last backed bar gave it, the last ordered target.
+    """
+
+    def __init__(self, policy: Policy, state: Mapping[str, float] | None = None) -> None:
+        self.policy = policy
+        self.state = {"side": 0, "age": 0, "size": 0.0, "last": 0.0} | dict(state or {})
+
+    def on(self, signal: np.ndarray, confidence: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Return the ``(N,)`` target weights of the next N bars, NaN for flat."""
+        state, policy = self.state, self.policy
+        side, age = int(state["side"]), int(state["age"])
+        sides, age = _held_sides(signal, np.where(np.isnan(sizes), np.nan, confidence), policy, side, age)
+        # One row in front of them stands for what is held already, at its size.
+        held = held_weights(np.r_[np.int8(side), sides], np.r_[float(side), signal], np.r_[state["size"], sizes])[1:]
+        weights = apply_band(held, policy.band, state["last"])
+        if len(weights):
+            self.state = {"side": int(sides[-1]), "age": age, "size": abs(float(held[-1])), "last": float(weights[-1])}
+        return np.where(weights == 0, np.nan, weights)
 
 
 def held_sides(signal: np.ndarray, confidence: np.ndarray, policy: Policy) -> np.ndarray:
     """Return the side held at each bar's close, ``(N,)`` int8 of -1, 0, 1; NaN in either input is flat."""
+    return _held_sides(signal, confidence, policy, 0, 0)[0]
+
+
+def _held_sides(
+    signal: np.ndarray, confidence: np.ndarray, policy: Policy, side: int, age: int
+) -> tuple[np.ndarray, int]:
+    """Return the sides, and the bars since the last one was taken or left; `side` and `age` are those before."""
     return _walk_sides(
         signal,
         confidence,
@@ -195,6 +224,8 @@ def held_sides(signal: np.ndarray, confidence: np.ndarray, policy: Policy) -> np
         float(policy.min_confidence),
         policy.side != "short",
         policy.side != "long",
+        side,
+        age,
     )
 
 
@@ -208,9 +239,10 @@ def _walk_sides(
     min_confidence: float,
     longs: bool,
     shorts: bool,
-) -> np.ndarray:
+    side: int,
+    age: int,
+) -> tuple[np.ndarray, int]:
     sides = np.zeros(len(signal), np.int8)
-    side, age = 0, 0
     for row in range(len(signal)):
         view, sure = signal[row], confidence[row]
         age += 1
@@ -227,7 +259,7 @@ def _walk_sides(
         if side != before:
             age = 0
         sides[row] = side
-    return sides
+    return sides, age
 
 
 @numba.njit(cache=True)
@@ -243,19 +275,18 @@ def held_weights(sides: np.ndarray, signal: np.ndarray, sizes: np.ndarray) -> np
     return weights
 
 
-def apply_band(weights: np.ndarray, band: float) -> np.ndarray:
-    """Return ``(N,)`` last ordered targets: a change nearer than `band` keeps the one before.
+def apply_band(weights: np.ndarray, band: float, last: float = 0.0) -> np.ndarray:
+    """Return ``(N,)`` last ordered targets: a change nearer than `band` keeps the one before (`last` at first).
 
     >>> apply_band(np.array([0.50, 0.52, 0.61, -0.04, -0.2, 0.0]), 0.1).tolist()
     [0.5, 0.5, 0.61, 0.0, -0.2, 0.0]
     """
-    return weights if band == 0 else _walk_band(weights, float(band))
+    return weights if band == 0 else _walk_band(weights, float(band), float(last))
 
 
 @numba.njit(cache=True)
-def _walk_band(weights: np.ndarray, band: float) -> np.ndarray:
+def _walk_band(weights: np.ndarray, band: float, last: float) -> np.ndarray:
     ordered = np.empty(len(weights))
-    last = 0.0
     for row in range(len(weights)):
         weight = weights[row]
         if weight * last <= 0:

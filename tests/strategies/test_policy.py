@@ -1,5 +1,6 @@
 """Policy: a slow reference, the law of time, and each rule on bars one can follow by hand."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mlcore.plugins import UnknownPluginError
 from strategies.orders import order_targets
 from strategies.policy import (
     Policy,
+    PolicyWalk,
     annual_volatility,
     apply_band,
     held_sides,
@@ -84,6 +86,20 @@ def test_weights_equal_the_slow_reference(policy: Policy, rows: list[tuple[float
     signal, confidence, sizes = (list(column) for column in zip(*rows, strict=True))
     fast = weights_of(frame(signal, confidence), np.array(sizes), policy)
     np.testing.assert_array_equal(fast, reference(signal, confidence, sizes, policy))
+
+
+@given(policies(), st.lists(st.tuples(NUMBERS, SHARES, SHARES), min_size=1, max_size=30), st.integers(1, 7))
+def test_a_walk_shown_some_bars_at_a_time_and_taken_up_again_gives_the_weights_of_all_at_once(
+    policy: Policy, rows: list[tuple[float, float, float]], step: int
+) -> None:
+    signal, confidence, sizes = (np.array(column) for column in zip(*rows, strict=True))
+    parts, state = [], {}
+    for first in range(0, len(rows), step):
+        walk = PolicyWalk(policy, json.loads(json.dumps(state)))
+        parts.append(walk.on(*(column[first : first + step] for column in (signal, confidence, sizes))))
+        state = walk.state
+    found, wanted = np.concatenate(parts), weights_of(frame(signal, confidence), sizes, policy)
+    np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("sizer", ["fixed", "confidence", "volatility_target", "study_rule"])
