@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import math
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ import pandas as pd
 import mlcore.labels  # noqa: F401  (enters the kit's own labels in the table)
 from mlcore.bars import bars_sha256
 from mlcore.content import code_of, plain, sha256_of
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.features.recipes import Recipe, column_name, parse_recipe
 from mlcore.folds import WalkForward
@@ -29,6 +30,7 @@ from mlcore.store.files import read_json, sha256, write_json
 from mlcore.store.folds import versions
 from mlcore.store.outcomes import KeptFolds
 from mlcore.store.state import StoreError
+from mlcore.tasks import Label
 from mlcore.walkforward import Progress, walk_forward
 
 FORMAT = 1
@@ -74,7 +76,13 @@ class Training:
         if not self.params:
             return self.model
         known = self.model.get_params(deep=False)
-        return type(self.model)(**{**known, **_known(self.params, known)})
+        return type(self.model)(**{**known, **_known("params", self.params, known)})
+
+    def make_label(self, bars: pd.DataFrame) -> Label:
+        """Return the labels of `bars`; refuse what the label does not take."""
+        function = LABELS[self.label]
+        known = list(inspect.signature(function).parameters)[1:]
+        return function(bars, **_known("label_params", self.label_params, known))
 
     def folds(self) -> WalkForward:
         """Return the schedule."""
@@ -155,7 +163,7 @@ def cached_walk_forward(
     run = walk_forward(
         bars,
         model,
-        label=LABELS[training.label](bars, **training.label_params),
+        label=training.make_label(bars),
         features=table_for(model, bars, training.features),
         folds=training.folds(),
         max_gap=training.max_gap,
@@ -194,11 +202,14 @@ def _change(name: str, held: Mapping[str, Any], content: Mapping[str, Any]) -> s
     return f"{name} ({held.get(name, 'absent')} there, {content.get(name, 'absent')} here)"
 
 
-def _known(params: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _known(owner: str, params: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Return `params` if each is among `known`."""
+    known = list(known)
     for name in params:
         if name not in known:
-            raise BarwiseError(f"`params` names {name!r}, which the model does not take. It takes: {', '.join(known)}.")
+            raise BarwiseError(
+                f"`{owner}` names {name!r}, which is not known.{did_you_mean(name, known)} Known: {', '.join(known)}."
+            )
     return dict(params)
 
 

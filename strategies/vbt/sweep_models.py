@@ -12,7 +12,6 @@ import pandas as pd
 
 from mlcore.cache import Trained, Training, cached_walk_forward
 from mlcore.errors import BarwiseError, did_you_mean
-from mlcore.plugins import LABELS
 from strategies.policy import VOLATILITY_WINDOW
 from strategies.vbt.sweep import CELLS_AT_A_TIME, Grid, Progress, sweep
 
@@ -94,7 +93,7 @@ def sweep_models(
     asked = trainings.trainings()
     for training, _ in asked:  # what one of them refuses is refused before hours of the others
         training.content(bars.iloc[:0])
-        LABELS[training.label](bars, **training.label_params)
+        training.make_label(bars)
     parts, seen = [], []
     for number, (training, varied) in enumerate(asked):
         progress("trainings", number, len(asked))

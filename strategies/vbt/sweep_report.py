@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
 
 from mlcore.stats import expected_maximum_sharpe
 from strategies.report.figures import styled
@@ -71,6 +73,25 @@ def write_sweep(table: pd.DataFrame, config: dict[str, Any], folder: Path) -> No
     panels = panels_of(table, heatmap_axes(table))
     (folder / "heatmap.html").write_text(_html(table, best, panels), encoding="utf-8")
     png_heatmap(panels, f"{len(table):,} combinations tried").savefig(folder / "heatmap.png", dpi=120)
+
+
+def print_sweep(table: pd.DataFrame, console: Console) -> None:
+    """Print the best row at each cost, and how many were tried."""
+    found = best_rows(table)
+    shown = Table(title=f"{len(table):,} combinations tried; the best at each cost, after that cost")
+    for name in ("fee", "slippage", "tried", "Sharpe", "by luck", "return", "drawdown", "orders"):
+        shown.add_column(name, justify="right")
+    for one in found:
+        best = one["best"]
+        cost = (f"{one['commission']:.3%}", f"{one['slippage']:.3%}", f"{one['tried']:,}")
+        if best is None:
+            shown.add_row(*cost, "undefined")
+            continue
+        earned = (f"{best['total_return']:+.1%}", f"{best['max_drawdown']:.1%}", f"{best['n_orders']:,}")
+        shown.add_row(*cost, f"{best['sharpe']:.2f}", f"{one['best_by_luck']:.2f}", *earned)
+    console.print(shown)
+    for one in found:
+        console.print(sentence(one), highlight=False, markup=False)
 
 
 def _html(table: pd.DataFrame, best: list[dict[str, Any]], panels: dict[str, pd.DataFrame]) -> str:
