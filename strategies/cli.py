@@ -17,6 +17,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
 from mlcore.errors import BarwiseError, BarwiseWarning, did_you_mean
+from strategies.command import command_running
 
 C = TypeVar("C")
 
@@ -141,11 +142,14 @@ def _again_as_list(flag: str, argv: list[str]) -> list[str]:
 def _again_as_words(flag: str, argv: list[str]) -> list[str]:
     """Write a flag of several words that is given more than once, or with commas, as one flag with all its words.
 
+    A word with an equals sign keeps its commas: they part what is inside it (``study_rule:base=0.1,cap=0.2``).
+
     >>> _again_as_words("--entry", ["--entry", "0", "0.1", "--out", "x", "--entry=0.2,0.3"])
     ['--out', 'x', '--entry', '0', '0.1', '0.2', '0.3']
     """
     given, rest = _words_after(flag, argv)
-    words = [word.strip() for words in given for word in words.split(",") if word.strip()]
+    parts = (part for word in given for part in ([word] if "=" in word else word.split(",")))
+    words = [part.strip() for part in parts if part.strip()]
     return [*rest, flag, *words] if words else argv
 
 
@@ -242,7 +246,7 @@ def run_cli(main: Callable[[], None]) -> None:
     """Run `main`; print an expected error as one line and exit with its code; show our warnings once each."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), command_running():
             _show_warnings_plainly(console)
             main()
     except BarwiseError as error:

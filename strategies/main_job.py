@@ -28,6 +28,7 @@ from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
+from strategies.command import typed_command
 from strategies.config import StoredConfig, StudyConfig
 from strategies.costs import Costs
 from strategies.policy import Policy, sizes_of, target_weights
@@ -222,6 +223,7 @@ def study_of(protocol: StudyProtocol, model: Any, title: str, started: float) ->
         explanation=run.explanation,
         raw=None if run is raw else raw.forecasts,
         reliability=calibration.reliability(raw, run, protocol.label, protocol.index),
+        command=typed_command(),
     )
 
 

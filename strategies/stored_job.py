@@ -23,6 +23,7 @@ from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
+from strategies.command import typed_command
 from strategies.config import StoredConfig
 from strategies.costs import Costs
 from strategies.main_job import (
@@ -105,6 +106,7 @@ def _run(config: StoredConfig, progress: Progress, started: float) -> Study:
         ),
         raw=None if run is raw else raw.forecasts,
         reliability=None if label is None else calibration.reliability(raw, run, label, index),
+        command=typed_command(),
         in_sample=bool((run.forecasts["trained_through"] >= run.forecasts.index).any()),
     )
 

@@ -143,7 +143,9 @@ def protocol_of(config: A1Config, file: Path, side: str) -> tuple[Protocol, Call
     bars = read_bars(file)
     label = LABELS_OF[side](bars, config.horizon, config.threshold)
     settings = settings_of(config, file, side, None)
-    settings.check_set()
+    replace(
+        settings, stride=1
+    ).check_set()  # the plan has a stride, whether a model that is asked for has use for it or not
     models = [
         make_model(name, settings_of(config, file, side, lookback).of(name))
         for name in config.known

@@ -15,6 +15,7 @@ from mlcore.confidence import confidence_rule
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.quality import loss_name
 from strategies.backtest import backtest
+from strategies.command import typed_command
 from strategies.comparison.config import ComparisonConfig
 from strategies.comparison.entrants import Entrant, Protocol, Told, enter, first_rows, one_start
 from strategies.comparison.judge import Judged, judge
@@ -55,6 +56,7 @@ class Comparison:
     versions: dict[str, str]
     seconds: float
     notes: tuple[str, ...] = ()
+    command: str | None = None
 
     @property
     def agrees(self) -> bool:
@@ -112,7 +114,7 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
     said = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)))
     return Comparison(
         config, entrants, tried, judged, results, reconciled, accounts, loss_name(protocol.label.task),
-        describe(bars), versions(), time.perf_counter() - started, (late, *config.told(), *said),
+        describe(bars), versions(), time.perf_counter() - started, (late, *config.told(), *said), typed_command(),
     )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ def _told(found: Comparison) -> dict[str, object]:
             "left_out": found.judged.left_out,
             "reconciled": found.reconciled,
             "entrants": entrants,
+            "command": found.command,
             "config": found.config.as_dict(),
             "data": found.data,
             "versions": found.versions,
