@@ -19,7 +19,7 @@ from tests.strategies.bt.test_retraining import GIVEN, old, result_of
 
 BARS, LIVE = ALL.iloc[:240], 150
 RULES = [old, Decayed(newest=5, before=10)]
-POLICY = Policy(entry=0.05, min_hold=2)
+POLICY = Policy(entry=0.1, exit=-0.1, min_hold=40)  # what is held reaches over retrains
 
 
 class Killed(Exception):
