@@ -36,7 +36,7 @@ def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     more than one value.
     """
     found = []
-    varied = [name for name in parameters_of(table) if table[name].nunique() > 1]
+    varied = [name for name in parameters_of(table) if len(table[name].unique()) > 1]
     for (commission, slippage), tried in table.groupby(COSTS, sort=False):
         sharpe = tried["sharpe"].dropna()
         found.append(
