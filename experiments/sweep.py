@@ -1,5 +1,7 @@
 """Which thresholds, sizers and costs would have earned, over forecasts already made?
 
+A run that was interrupted goes on where it was: finished chunks are kept beside `--out` until the whole is written.
+
 python experiments/sweep.py --forecasts DIR/forecasts.parquet --bars FILE --out DIR2 --entry 0 0.1 0.2 --sizer fixed
 """
 
@@ -40,15 +42,16 @@ class SweepConfig:
     repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
     stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
     symbol: str | None = _flag(None, "which symbol of a file that holds several")
+    n_jobs: int | None = _flag(None, "chunks traded at a time")
     overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
 
 
 def main() -> None:
     config = parse_config(SweepConfig, None, __doc__)
     from mlcore.bars import read_bars
-    from strategies.folder import check_folder, result_folder
+    from strategies.folder import check_folder, result_folder, work_folder
     from strategies.terminal import progress_bars
-    from strategies.vbt.sweep import Grid, read_forecasts, sweep
+    from strategies.vbt.sweep import Grid, drop_chunks, read_forecasts, sweep
     from strategies.vbt.sweep_report import best_rows, sentence, write_sweep
 
     check_folder(config.out, overwrite=config.overwrite)
@@ -65,10 +68,13 @@ def main() -> None:
             cash=config.cash,
             days_per_year=config.days_per_year,
             volatility_window=config.volatility_window,
+            n_jobs=config.n_jobs,
+            work=work_folder(config.out),
             progress=progress,
         )
     with result_folder(config.out, overwrite=config.overwrite) as folder:
         write_sweep(table, asdict(config), folder)
+    drop_chunks(work_folder(config.out))
     best = best_rows(table)
     console.print(_best(table, best))
     for found in best:

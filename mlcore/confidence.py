@@ -167,10 +167,10 @@ def check_confidence(name: str | None, task: Task, model: Any) -> None:
             "use an ensemble (average, vote, stack, ...), or another rule."
         )
     if needs == "spread" and not (hasattr(model, "predict_passes") and getattr(model, "dropout", 0.0) > 0):
-        raise BarwiseError(
-            f"`confidence` is {name!r}, which needs a network with `dropout` above 0; this {type(model).__name__} has "
-            "none: set its dropout (0.1), or use another rule."
-        )
+        told = f"`confidence` is {name!r}, which needs a network with `dropout` above 0; {type(model).__name__} "
+        if not hasattr(model, "dropout"):
+            raise BarwiseError(f"{told}is none: take one (lstm, tcn, ...), or another rule.")
+        raise BarwiseError(f"{told}has 0: set it (`--set dropout=0.1`), or use another rule.")
 
 
 def ask(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,36 @@ class Fold:
     test: np.ndarray
     trained_through: int
     opened: pd.Timestamp
+
+
+class Block(NamedTuple):
+    """One test block: first row of the clock, row after the last, and when it opens (`Fold.opened`)."""
+
+    start: int
+    stop: int
+    opened: pd.Timestamp
+
+
+class Usable:
+    """Rows that may be trained on, and from when on each is known.
+
+    rows
+        ``(U,)`` int64, increasing. when: ``(U,)`` moment of each. free: ``(U,)`` first test moment that may know it.
+    known, known_free
+        The moments of `when`, each once, and the smallest `free` there.
+    ends, moments
+        ``(N,)`` of all rows, as `WalkForward.split` takes them.
+    """
+
+    def __init__(
+        self, rows: np.ndarray, when: np.ndarray, free: np.ndarray, ends: np.ndarray, moments: np.ndarray
+    ) -> None:
+        self.rows, self.when, self.free, self.ends, self.moments = rows, when, free, ends, moments
+        self.known, self.known_free = _earliest(when, free)
+
+    def purge(self, latency: int) -> int:
+        """Return the bars between a train row and the first test row that may know it, at most."""
+        return int((self.ends - self.moments).max(initial=0)) + latency
 
 
 @dataclass(frozen=True)
@@ -108,55 +138,79 @@ class WalkForward:
         BarwiseError
             Fewer bars than one fold needs, or a hole in the bars as long as the train window.
         """
+        usable = self.usable(index, ends, rows, moments)
+        blocks = self.openings(index, usable)
+        if not blocks:
+            raise self._too_short(index, usable)
+        return [self.fold(index, usable, number, block) for number, block in enumerate(blocks)]
+
+    def usable(
+        self,
+        index: pd.DatetimeIndex,
+        ends: np.ndarray,
+        rows: np.ndarray | None = None,
+        moments: np.ndarray | None = None,
+    ) -> Usable:
+        """Return the rows that may be trained on and from when on; parameters as in `split`."""
         moments = np.arange(len(index)) if moments is None else np.asarray(moments, dtype=np.int64)
         ends = _checked_ends(ends, moments)
         usable = np.arange(len(moments)) if rows is None else _row_numbers(rows)
-        when, free = moments[usable], ends[usable] + self.latency + 1  # first test moment that may use this train row
-        known, known_free = _earliest(when, free)
-        purge = int((ends - moments).max(initial=0)) + self.latency
-        first = self._first_test_row(index, known, known_free, purge)
-        folds: list[Fold] = []
-        for start, stop, opened in self._blocks(index, known, first):
-            window = self._window(index, known[known_free <= start], opened)
-            if not window.size:
-                raise self._no_train_rows(index, known, start, opened, purge)
-            train = usable[(free <= start) & (when >= window[0])]
-            test = np.flatnonzero((moments >= start) & (moments < stop))
-            folds.append(Fold(len(folds), train, test, int(ends[train].max()), opened))
-        return folds
+        return Usable(usable, moments[usable], ends[usable] + self.latency + 1, ends, moments)
 
-    def _first_test_row(self, index: pd.DatetimeIndex, usable: np.ndarray, free: np.ndarray, purge: int) -> int:
+    def openings(self, index: pd.DatetimeIndex, usable: Usable) -> list[Block]:
+        """Return every test block that holds a bar, in time; none where the bars do not reach the first.
+
+        When a block opens depends on no later bar: of fewer bars the same blocks open, the last one cut short.
+        """
+        first = self._first_test_row(index, usable)
+        return list(self._blocks(index, usable.known, first)) if first < len(index) else []
+
+    def fold(self, index: pd.DatetimeIndex, usable: Usable, number: int, block: Block) -> Fold:
+        """Return the fold that forecasts `block`: on rows whose label ended, and the latency passed, before it opens.
+
+        Raises BarwiseError where the train window holds no such row.
+        """
+        window = self._window(index, usable.known[usable.known_free <= block.start], block.opened)
+        if not window.size:
+            raise self._no_train_rows(index, usable, block.start, block.opened)
+        train = usable.rows[(usable.free <= block.start) & (usable.when >= window[0])]
+        test = np.flatnonzero((usable.moments >= block.start) & (usable.moments < block.stop))
+        return Fold(number, train, test, int(usable.ends[train].max()), block.opened)
+
+    def _first_test_row(self, index: pd.DatetimeIndex, usable: Usable) -> int:
+        """Return the first row that can be forecast, the number of bars where there is none."""
         n = len(index)
         if isinstance(self.train, int):
-            row = int(np.sort(free)[self.train - 1]) if len(free) >= self.train else n
-            if row >= n:
-                raise BarwiseError(
-                    f"`train` of {self.train} rows, a purge of {purge} and one test row need "
-                    f"{self.train + purge + 1} bars; there are {n}, of which {len(usable)} can be trained on. "
-                    "Bring more bars or shorten `train`."
-                )
-            return row
-        if not len(usable) or index[usable[0]] + self.train > index[-1]:
-            if not len(usable):
-                raise BarwiseError(
-                    f"There are {n} bars, of which 0 can be trained on: warm-up of the features, `lookback` and the "
-                    "label's horizon take them all. Bring more bars, or shorten these."
-                )
-            spans = index[-1] - index[usable[0]]
-            raise BarwiseError(
-                f"`train` of {_told(self.train)} and one test bar need more time than the {_told(spans)} that the "
-                f"{n} bars span ({len(usable)} of them can be trained on). Bring more bars or shorten `train`."
-            )
-        return int(index.searchsorted(index[usable[0]] + self.train))
+            free = usable.known_free
+            return min(n, int(np.sort(free)[self.train - 1])) if len(free) >= self.train else n
+        if not len(usable.known) or index[usable.known[0]] + self.train > index[-1]:
+            return n
+        return int(index.searchsorted(index[usable.known[0]] + self.train))
 
-    def _blocks(
-        self, index: pd.DatetimeIndex, usable: np.ndarray, first: int
-    ) -> Iterator[tuple[int, int, pd.Timestamp]]:
-        """Yield (first row, row after the last, opening time) of each test block that holds a bar."""
+    def _too_short(self, index: pd.DatetimeIndex, usable: Usable) -> BarwiseError:
+        n, known, purge = len(index), usable.known, usable.purge(self.latency)
+        if isinstance(self.train, int):
+            return BarwiseError(
+                f"`train` of {self.train} rows, a purge of {purge} and one test row need "
+                f"{self.train + purge + 1} bars; there are {n}, of which {len(known)} can be trained on. "
+                "Bring more bars or shorten `train`."
+            )
+        if not len(known):
+            return BarwiseError(
+                f"There are {n} bars, of which 0 can be trained on: warm-up of the features, `lookback` and the "
+                "label's horizon take them all. Bring more bars, or shorten these."
+            )
+        spans = index[-1] - index[known[0]]
+        return BarwiseError(
+            f"`train` of {_told(self.train)} and one test bar need more time than the {_told(spans)} that the "
+            f"{n} bars span ({len(known)} of them can be trained on). Bring more bars or shorten `train`."
+        )
+
+    def _blocks(self, index: pd.DatetimeIndex, usable: np.ndarray, first: int) -> Iterator[Block]:
         n = len(index)
         if isinstance(self.test, int):
             for start in range(first, n, self.test):
-                yield start, min(start + self.test, n), index[start]
+                yield Block(start, min(start + self.test, n), index[start])
             return
         zero = index[first] if isinstance(self.train, int) else index[usable[0]] + self.train
         step, opened = 0, zero
@@ -165,7 +219,7 @@ class WalkForward:
             closed = zero + step * self.test  # from the first day, so that months do not drift
             begin, end = int(index.searchsorted(opened)), int(index.searchsorted(closed))
             if end > begin:
-                yield begin, end, opened
+                yield Block(begin, end, opened)
             opened = closed
 
     def _window(self, index: pd.DatetimeIndex, legal: np.ndarray, opened: pd.Timestamp) -> np.ndarray:
@@ -175,15 +229,14 @@ class WalkForward:
             return legal[-self.train :]
         return legal[index[legal] >= opened - self.train]
 
-    def _no_train_rows(
-        self, index: pd.DatetimeIndex, usable: np.ndarray, start: int, opened: pd.Timestamp, purge: int
-    ) -> BarwiseError:
+    def _no_train_rows(self, index: pd.DatetimeIndex, usable: Usable, start: int, opened: pd.Timestamp) -> BarwiseError:
         first = 0 if isinstance(self.train, int) or self.expanding else int(index.searchsorted(opened - self.train))
-        n_usable = int(((usable >= first) & (usable < start)).sum())
+        n_usable = int(((usable.known >= first) & (usable.known < start)).sum())
         return BarwiseError(
             f"`train` of {_told(self.train)} leaves no training row before the test from {index[start]}: the window "
             f"holds {start - first} bars, of which {n_usable} can be trained on (warm-up and gaps take the others) "
-            f"and the purge takes {purge} bars. Lengthen `train`, use `expanding`, or allow a longer gap."
+            f"and the purge takes {usable.purge(self.latency)} bars. Lengthen `train`, use `expanding`, or allow a "
+            "longer gap."
         )
 
 

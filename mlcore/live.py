@@ -19,6 +19,7 @@ from mlcore.features.newest import KEEP, NewestBars, NewestRow
 from mlcore.features.recipes import Recipe, column_name, parse_recipe
 from mlcore.forecasts import speak
 from mlcore.store.folds import StoredFold
+from mlcore.store.run import check_interval
 from mlcore.windows import Windows
 
 PRICES = ("open", "high", "low", "close")
@@ -52,7 +53,7 @@ class LiveForecaster:
     Raises
     ------
     BarwiseError
-        Features of other columns than the fold's, or too short a past.
+        Features of other columns than the fold's, bars of another interval, or too short a past.
     LookAheadError
         From `step`: a bar that the model was trained through.
     """
@@ -60,6 +61,7 @@ class LiveForecaster:
     def __init__(self, fold: StoredFold, bars: pd.DataFrame, features: Sequence[Recipe] = DEFAULT_FEATURES) -> None:
         if not isinstance(fold, StoredFold):
             raise BarwiseError(f"`fold` is {fold!r}; give a fold: `mlcore.store.load_fold(path)` or `stored_folds`.")
+        check_interval(fold, bars)
         self.fold, self.model = fold, fold.model
         self.through = pd.Timestamp(fold.record["trained_through"])
         self.interval = bar_interval(bars)

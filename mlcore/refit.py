@@ -113,14 +113,20 @@ def run_fold(shared: Shared, fold: Fold, record: dict[str, Any] | None = None, s
     """
     outcome = outcome_of(shared, fold)
     with watched(outcome):
-        rows = training_rows(shared, fold)
-        model = fresh(shared, fold.number)
-        if start is not None:
-            model.warm_start_from(start)
-        with told_in_one_line(model):
-            model.fit(rows.windows, rows.y, task=shared.task, validation=rows.validation)
+        rows, model = fitted(shared, fold, start)
         finish(shared, fold, rows, model, outcome, record)
     return outcome
+
+
+def fitted(shared: Shared, fold: Fold, start: Any = None) -> tuple[Rows, Any]:
+    """Return the fold's training rows and its model, fitted on them."""
+    rows = training_rows(shared, fold)
+    model = fresh(shared, fold.number)
+    if start is not None:
+        model.warm_start_from(start)
+    with told_in_one_line(model):
+        model.fit(rows.windows, rows.y, task=shared.task, validation=rows.validation)
+    return rows, model
 
 
 @contextlib.contextmanager
@@ -188,13 +194,7 @@ def finish(
     shared: Shared, fold: Fold, rows: Rows, model: Any, outcome: Outcome, record: dict[str, Any] | None = None
 ) -> None:
     """Forecast the fold's test block with its fitted model, and tell what came of the fit."""
-    judge, y_held_out = rows.validation
-    if shared.task.kind != "classes":
-        told, came = checked_predict(model, judge, shared.task), y_held_out.reshape(len(y_held_out), -1)[:, 0]
-        lead = shared.task.lead
-        outcome.scale = ReturnScale.of(centre(told[:, : lead.n_outputs], lead), came)  # the lead's, as the signal is
-    outcome.n_validation, outcome.best_epoch = len(judge), getattr(model, "best_epoch_", None)
-    outcome.curve = curve_of(model)
+    judge(shared, rows, model, outcome)
     if shared.store is not None:
         stored = StoredFold(model, rows.inputs.scalers[0], outcome.scale, shared.task, record or {})
         outcome.stored = save_fold(shared.store, stored, shared.store_name).name
@@ -204,6 +204,17 @@ def finish(
     if fold.number == shared.explained:
         ready = rows.inputs.those_scaled(fold.test[shared.tradable[fold.test]])
         outcome.explanation = explanation_of(model, rows.inputs.windows(ready)[0])
+
+
+def judge(shared: Shared, rows: Rows, model: Any, outcome: Outcome) -> None:
+    """Note in `outcome` what the held-out rows say of a fitted model."""
+    held_out, y_held_out = rows.validation
+    if shared.task.kind != "classes":
+        told, came = checked_predict(model, held_out, shared.task), y_held_out.reshape(len(y_held_out), -1)[:, 0]
+        lead = shared.task.lead
+        outcome.scale = ReturnScale.of(centre(told[:, : lead.n_outputs], lead), came)  # the lead's, as the signal is
+    outcome.n_validation, outcome.best_epoch = len(held_out), getattr(model, "best_epoch_", None)
+    outcome.curve = curve_of(model)
 
 
 def forecast_block(shared: Shared, fold: Fold, inputs: Inputs, model: Any, outcome: Outcome) -> None:

@@ -66,6 +66,7 @@ def walk_forward(
     shuffle_labels: bool = False,
     validation: float = 0.15,
     store: str | Path | None = None,
+    symbol: str | None = None,
     confidence: str | None = None,
     stride: int = 1,
     warm_start: bool = False,
@@ -101,6 +102,7 @@ def walk_forward(
     validation : share of the training rows held out.
     store : folder to write every fitted fold to (`mlcore.store`); it may not hold another run. Off by default; the
         forecasts are the same with it and without.
+    symbol : what the bars are of, for the store to tell; None where it is not known.
     confidence : rule of the forecasts' confidence, by its name in `CONFIDENCES` (`mlcore.confidence`); the default
         is that of the label's kind: ``top_two_gap``, ``past_error`` or ``quantile_width``.
     stride : fit on every stride-th of the inner training rows; labels that overlap say little more than one of them.
@@ -146,7 +148,7 @@ def walk_forward(
     )  # fmt: skip
     about = {
         "memory": member.memory, "max_gap": max_gap, "seed": seed, "shuffle_labels": shuffle_labels,
-        "confidence": confidence, "stride": stride,
+        "confidence": confidence, "stride": stride, "symbol": symbol,
     }  # fmt: skip
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
     outcomes = run_folds(shared, plan, records, n_jobs, progress)
@@ -207,7 +209,7 @@ def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) 
         tradable=stacked.whole,
         layout=stacked.layout,
         interval=stacked.interval,
-        explained=plan[-1].number,
+        explained=plan[-1].number if plan else None,
         **options,
     )
 
@@ -259,24 +261,26 @@ def stitch(stacked: Stack, plan: list[Fold], outcomes: list[Outcome], confidence
     failures = [_told(stacked, fold, outcome.failure) for fold, outcome in pairs if outcome.failure]
     if len(failures) == len(plan):
         raise BarwiseError(f"No fold could be fitted. {failures[0]}")
-    parts = [
-        make_forecasts(
-            outcome.raw,
-            stacked.task,
-            index=stacked.stamps[fold.test],
-            fold=fold.number,
-            trained_through=stacked.clock[outcome.through],
-            scale=outcome.scale or ReturnScale(0.0, 0.0),
-            confidence=confidence,
-            **outcome.more,  # type: ignore[arg-type]
-        )
-        for fold, outcome in pairs
-    ]
+    parts = [forecasts_of(stacked, fold, outcome, confidence) for fold, outcome in pairs]
     rows = [_fold_row(stacked, fold, outcome) for fold, outcome in pairs]
     said = dict.fromkeys(text for outcome in outcomes for text in outcome.warnings)
     order = np.argsort(np.concatenate([fold.test for fold in plan]), kind="stable")
     forecasts = pd.concat(parts).iloc[order]
     return WalkForwardRun(forecasts, rows, (*failures, *said), outcomes[-1].explanation)
+
+
+def forecasts_of(stacked: Stack, fold: Fold, outcome: Outcome, confidence: str | None = None) -> pd.DataFrame:
+    """Return the forecasts of one test block."""
+    return make_forecasts(
+        outcome.raw,
+        stacked.task,
+        index=stacked.stamps[fold.test],
+        fold=fold.number,
+        trained_through=stacked.clock[outcome.through],
+        scale=outcome.scale or ReturnScale(0.0, 0.0),
+        confidence=confidence,
+        **outcome.more,  # type: ignore[arg-type]
+    )
 
 
 def _span(stacked: Stack, rows: np.ndarray) -> tuple[pd.Timestamp, pd.Timestamp]:

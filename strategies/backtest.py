@@ -34,7 +34,7 @@ def backtest(
 
     The rule, in both engines. Decided at the close of bar t: target value = weight x equity at that close,
     units wanted = target value / close - units held; an order goes out only where the target changed
-    (`order_weights`), what drifts in between is left. Filled at the open of t+1 x (1 +- slippage), not
+    (`order_targets`), what drifts in between is left. Filled at the open of t+1 x (1 +- slippage), not
     capped by the bar's range; commission is a fraction of the fill's value. A buy that cash cannot pay is
     filled as far as cash goes (``partial``), or ``rejected`` with nothing payable, and the rest is dropped; an
     account at or below zero rejects all. Dust is no order (`strategies.orders` states the sizes).

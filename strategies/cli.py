@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import re
 import sys
@@ -16,6 +17,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
 from mlcore.errors import BarwiseError, BarwiseWarning, did_you_mean
+from strategies.command import command_running
 
 C = TypeVar("C")
 
@@ -42,7 +44,7 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
             argv = _lists_as_json(flag, argv, or_one=bool({int, float, str} & set(kinds)))
         elif typing.get_origin(kinds[0]) is tuple:
             argv = _again_as_words(flag, argv)
-    _refuse_unknown_flags(parser, argv)
+    _refuse_unknown_flags(parser, argv, _hidden(config_type))
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, TypeError, ValueError) as error:
@@ -54,8 +56,14 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
 
 
 def _flags(config_type: Any) -> list[dataclasses.Field[Any]]:
-    """The fields that are flags: all but those whose metadata say ``hidden`` (they keep their default)."""
+    """The fields that are flags: all but those whose metadata say ``hidden``, and why (they keep their default)."""
     return [field for field in dataclasses.fields(config_type) if not field.metadata.get("hidden")]
+
+
+def _hidden(config_type: Any) -> dict[str, str]:
+    """Return flag -> why the script has none, of the fields that are no flags."""
+    told = {field.name: field.metadata.get("hidden") for field in dataclasses.fields(config_type)}
+    return {"--" + name.replace("_", "-"): why for name, why in told.items() if why}
 
 
 KIND_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
@@ -63,7 +71,11 @@ KIND_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a 
 
 def _told(message: str, hints: dict[str, Any]) -> str:
     """Return the parser's message, or a plain one where a value is none of the kinds that a flag may be."""
-    found = re.match(r'Parser key "(\w+)": Does not validate .* Given value: (.*)$', message)
+    if stray := re.match(r"unrecognized arguments: (\S+)", message):
+        return f"`{stray[1]}` belongs to no flag: a switch (`--expanding`) takes no word, the others one. See --help."
+    found = re.match(
+        r'Parser key "(\w+)": (?:Does not validate .* Given value|Expected a .* Got value): (.*)$', message
+    )
     if not found or found[1] not in hints:
         return message
     words = []
@@ -201,12 +213,21 @@ def _add_flag(parser: ArgumentParser, field: dataclasses.Field[Any], hint: Any) 
     parser.add_argument("--" + field.name.replace("_", "-"), **options)
 
 
-def _refuse_unknown_flags(parser: ArgumentParser, argv: list[str]) -> None:
+def _refuse_unknown_flags(parser: ArgumentParser, argv: list[str], hidden: dict[str, str]) -> None:
     known = [flag for action in parser._actions for flag in action.option_strings]
     for word in argv:
         flag = word.split("=", 1)[0]
         if flag.startswith("--") and len(flag) > 2 and flag not in known and not _is_prefix(flag, known):
-            raise BarwiseError(f"`{flag}` is not a flag of this script.{did_you_mean(flag, known)} See --help.")
+            if flag in hidden:
+                raise BarwiseError(f"`{flag}` is not a flag of this script: {hidden[flag]}. See --help.")
+            raise BarwiseError(f"`{flag}` is not a flag of this script.{_near(flag, known)} See --help.")
+
+
+def _near(flag: str, known: list[str]) -> str:
+    """Return the nearest flag in words; the dashes, alike in all, make nothing near."""
+    names = [name.removeprefix("--") for name in known if name.startswith("--")]
+    close = difflib.get_close_matches(flag.removeprefix("--"), names, n=1)
+    return f" Did you mean '--{close[0]}'?" if close else ""
 
 
 def _is_prefix(flag: str, known: list[str]) -> bool:
@@ -222,7 +243,7 @@ def run_cli(main: Callable[[], None]) -> None:
     """Run `main`; print an expected error as one line and exit with its code; show our warnings once each."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), command_running():
             _show_warnings_plainly(console)
             main()
     except BarwiseError as error:

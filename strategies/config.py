@@ -89,7 +89,11 @@ class StudyConfig:
     slippage: float = _flag(0.0005, "fraction of the price by which a fill is worse than the open")
     sizer: str = _flag("fixed", "rule from forecast to weight: fixed, confidence, volatility_target, study_rule")
     sizer_params: dict[str, float] | None = _flag(None, 'parameters of the sizer, as JSON: {"size": 0.5}')
-    entry: float = _flag(0.0, "|signal| at which a position is opened")
+    entry: float = _flag(
+        0.0,
+        "|signal| at which a position is opened; one threshold for the model and its rivals, whose signals may be of "
+        "other sizes (calibrated ones are, too)",
+    )
     exit: float = _flag(0.0, "|signal| below which it is closed")
     min_hold: int = _flag(0, "bars that a position is held at least")
     band: float = _flag(0.0, "a new target weight nearer than this to the last one is not ordered")
@@ -188,6 +192,11 @@ class StoredConfig:
         StudyConfig(**shared)  # the same rules
         if self.in_sample and (self.calibration != "none" or self.interval is not None):
             raise BarwiseError("`in_sample` forecasts cannot be calibrated: on training rows they are too good.")
+        if self.latency and self.calibration == "none" and self.interval is None:
+            raise BarwiseError(
+                f"`latency` is {self.latency}; here it says when a correction goes live, and none is asked for: leave "
+                "it out, or say `--calibration` or `--interval`."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, in the order of the flags."""

@@ -44,6 +44,12 @@ def check_folder(path: str | Path, *, overwrite: bool = False) -> Path:
     return target
 
 
+def work_folder(path: str | Path) -> Path:
+    """Return where finished parts of a result are kept until it is whole: beside `path`."""
+    target = Path(path).expanduser().resolve()
+    return target.parent / f".{target.name}.work"
+
+
 @contextmanager
 def result_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Give a folder beside `path` to write into; it becomes `path` only when the block ends well.

@@ -17,6 +17,7 @@ import pandas as pd
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore import models
 from mlcore.bars import bars_sha256, missing_bars, read_bars
+from mlcore.bars.panel import symbol_of
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.features import table_for
@@ -27,6 +28,7 @@ from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
+from strategies.command import typed_command
 from strategies.config import StoredConfig, StudyConfig
 from strategies.costs import Costs
 from strategies.policy import Policy, sizes_of, target_weights
@@ -89,6 +91,8 @@ class StudyProtocol:
         own = () if rival else ("warm_start", "incremental", "batched")
         training: dict[str, Any] = {name: getattr(self.config, name) for name in own}
         options = self.options(stage, model) | training | {"shuffle_labels": shuffle_labels, "store": store}
+        if store is not None:
+            options["symbol"] = self.config.symbol or symbol_of(self.config.file)
         return self.walk(stage, model, options)
 
     def walk(self, stage: str, model: Any, options: dict[str, Any]) -> WalkForwardRun:
@@ -215,10 +219,11 @@ def study_of(protocol: StudyProtocol, model: Any, title: str, started: float) ->
         versions=versions(),
         seed=config.seed,
         seconds=time.perf_counter() - started,
-        notes=(*run.notes, *quality_notes, *cost_notes(results, config.cash)),
+        notes=(*run.notes, *quality_notes, *threshold_notes(config), *cost_notes(results, config.cash)),
         explanation=run.explanation,
         raw=None if run is raw else raw.forecasts,
         reliability=calibration.reliability(raw, run, protocol.label, protocol.index),
+        command=typed_command(),
     )
 
 
@@ -318,6 +323,18 @@ def _baselines(protocol: StudyProtocol, model: Any, run: WalkForwardRun, n_trade
         found[name] = protocol.trade(weights, engine)[0][engine]
         protocol.progress("trading", 1 + len(found), n_traded)
     return found
+
+
+def threshold_notes(config: StudyConfig | StoredConfig) -> list[str]:
+    """Say that corrected signals are held against a threshold that raw ones would meet more or less often."""
+    corrected = config.calibration != "none" or config.interval is not None
+    if not corrected or not (config.entry or config.exit):
+        return []
+    return [
+        f"Signals are calibrated, and `entry` {config.entry:g} and `exit` {config.exit:g} are held against them, the "
+        "rivals' too: a calibration changes the size of signals, so these thresholds mean something else than for "
+        "signals as forecast, and something else in each fold."
+    ]
 
 
 def cost_notes(results: dict[str, BacktestResult], cash: float) -> list[str]:

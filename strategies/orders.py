@@ -9,13 +9,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 import pandas as pd
 
 from mlcore.errors import BarwiseError
 from mlcore.forecasts import check_forecasts
 from strategies.costs import Costs
-from strategies.policy import order_weights
 
 # Dust. An order is given only where the target weight moved by at least MIN_WEIGHT_CHANGE since the last
 # order (targets as near as that to -1, 0 or 1 are taken for it), and only for MIN_ORDER_SHARE of the starting
@@ -98,16 +98,7 @@ def order_targets(weights: pd.Series) -> np.ndarray:
     >>> order_targets(pd.Series([np.nan, 0.5, 0.5 + 1e-9, 0.6, 1e-9, np.nan])).tolist()
     [nan, 0.5, nan, 0.6, 0.0, nan]
     """
-    snapped = pd.Series(checked_targets(weights), weights.index)
-    targets = order_weights(snapped).to_numpy(np.float64, copy=True)
-    last = 0.0
-    for row in np.flatnonzero(~np.isnan(targets)).tolist():
-        target = targets[row]
-        if is_dust_change(target, last):
-            targets[row] = np.nan
-        else:
-            last = target
-    return targets
+    return _walk_targets(checked_targets(weights))
 
 
 def checked_targets(weights: pd.Series) -> np.ndarray:
@@ -119,7 +110,7 @@ def checked_targets(weights: pd.Series) -> np.ndarray:
         raise BarwiseError(
             f"`weights` is {wanted[row]!r} at {weights.index[row]}: a target weight must be in [-1, 1], NaN for flat."
         )
-    return np.nan_to_num(snap(wanted))
+    return snap(np.nan_to_num(wanted))
 
 
 def snap(weights: Any) -> Any:
@@ -135,6 +126,19 @@ def snap(weights: Any) -> Any:
 def is_dust_change(target: float, last: float) -> bool:
     """Tell whether a move from the last ordered target is too small to order; leaving a position never is."""
     return target == last or (target != 0 and abs(target - last) < MIN_WEIGHT_CHANGE)
+
+
+compiled_is_dust_change = numba.njit(is_dust_change, cache=True)
+
+
+@numba.njit(cache=True)
+def _walk_targets(wanted: np.ndarray) -> np.ndarray:
+    targets = np.full(len(wanted), np.nan)
+    last = 0.0
+    for row in range(len(wanted)):
+        if not compiled_is_dust_change(wanted[row], last):
+            targets[row] = last = wanted[row]
+    return targets
 
 
 def smallest_units(close: Any, cash: float, target: Any) -> Any:

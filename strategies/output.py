@@ -76,6 +76,7 @@ def result_json(study: Study) -> dict[str, Any]:
             "seed": study.seed,
             "versions": study.versions,
             "config": study.config,
+            "command": study.command,
             "seconds": study.seconds,
             "notes": notes,
             "explanation": {name: _columns(table) for name, table in study.explanation.items()},

@@ -12,15 +12,18 @@ import pandas as pd
 
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore.bars import read_bars
+from mlcore.bars.panel import symbol_of
 from mlcore.errors import BarwiseError
 from mlcore.features import table_for
 from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS
 from mlcore.store import StoredFold, StoreError, forecast_from_store, stored_folds
+from mlcore.store.run import check_interval
 from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
+from strategies.command import typed_command
 from strategies.config import StoredConfig
 from strategies.costs import Costs
 from strategies.main_job import (
@@ -31,6 +34,7 @@ from strategies.main_job import (
     describe,
     make_policy,
     repairs_of,
+    threshold_notes,
     versions,
     with_warnings,
 )
@@ -58,6 +62,7 @@ def _run(config: StoredConfig, progress: Progress, started: float) -> Study:
     calibration = Calibration(config.calibration, config.interval, config.latency, folds[0].record.get("confidence"))
     calibration.check(folds[0].task)
     bars = read_bars(config.bars, repair=repairs_of(config.repair), stamped=config.stamped, symbol=config.symbol)
+    check_interval(folds[0], bars)  # before its label and features are made of them
     label, asked = label_of(str(folds[0].record["label"]["recipe"]), bars)
     raw = _forecast(config, bars, folds, progress)
     index = pd.DatetimeIndex(bars.index)
@@ -92,11 +97,26 @@ def _run(config: StoredConfig, progress: Progress, started: float) -> Study:
         versions=versions(),
         seed=int(folds[0].record["seed"]),
         seconds=time.perf_counter() - started,
-        notes=(*run.notes, *quality.get("notes", ()), *cost_notes(results, config.cash)),
+        notes=(
+            *_of_another(config, folds[0]),
+            *run.notes,
+            *quality.get("notes", ()),
+            *threshold_notes(config),
+            *cost_notes(results, config.cash),
+        ),
         raw=None if run is raw else raw.forecasts,
         reliability=None if label is None else calibration.reliability(raw, run, label, index),
+        command=typed_command(),
         in_sample=bool((run.forecasts["trained_through"] >= run.forecasts.index).any()),
     )
+
+
+def _of_another(config: StoredConfig, fold: StoredFold) -> tuple[str, ...]:
+    """Say so where the models were fitted on another symbol than the bars are of, as far as both are known."""
+    then, now = fold.record.get("symbol"), config.symbol or symbol_of(config.bars)
+    if then is None or now is None or then == now:
+        return ()
+    return (f"The models were fitted on {then} and forecast {now}: another market than the one they learned from.",)
 
 
 def _weigh(config: StoredConfig, forecasts: pd.DataFrame, bars: pd.DataFrame) -> pd.Series:

@@ -39,6 +39,8 @@ class Study:
         ``{"method", "before", "after"}`` (`strategies.calibrated`): what probabilities or intervals were worth.
     in_sample
         Models forecast bars that they were trained on, because it was asked for by name.
+    command
+        The command line that was typed, None where there was none.
     explanation
         What the last fold's model says of itself (`mlcore.explain`): name -> table; empty where it says nothing.
     """
@@ -61,3 +63,4 @@ class Study:
     raw: pd.DataFrame | None = None
     reliability: dict[str, Any] | None = None
     in_sample: bool = False
+    command: str | None = None

@@ -14,7 +14,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from strategies.main_job import Progress
-from strategies.panel_report import shown
+from strategies.panel_report import head_of, shown
 from strategies.result import BacktestResult
 from strategies.study import Study
 
@@ -29,7 +29,7 @@ COLUMNS = (
 )
 
 
-SHOWN = ("symbol", "forecasts", "orders", "total_return", "sharpe", "max_drawdown", "rank_ic", "agrees")
+SHOWN = ("symbol", "forecasts", "orders", "total_return", "buy_and_hold", "sharpe", "max_drawdown", "rank_ic", "agrees")
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def print_summary(summary: pd.DataFrame, console: Console) -> None:
     """Print one row a symbol of a pooled job."""
     table = Table(title=f"{len(summary)} symbols, one model, out of sample, after costs", box=HORIZONTALS, padding=0)
     for column in SHOWN:
-        table.add_column(column.replace("_", " "), justify="left" if column == "symbol" else "right")
+        table.add_column(head_of(column), justify="left" if column == "symbol" else "right")
     for row in summary.to_dict("records"):
         table.add_row(*(shown(column, row[column]) for column in SHOWN))
     console.print(table)

@@ -34,7 +34,7 @@ def check_bars(
     min_rows : fewest rows that will do.
     stamped : ``"open"``, or ``"close"`` if the stamps are the bars' closing times: they are moved one
         interval back. Never guessed.
-    symbol : which market, where a column holds several.
+    symbol : which market, where a column tells them apart.
 
     Raises
     ------
@@ -78,6 +78,8 @@ def _raw(frame: pd.DataFrame, stamped: str, symbol: str | None) -> Raw:
 def _one_symbol(named: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
     column = next((name for name in SYMBOLS if name in named and not pd.api.types.is_float_dtype(named[name])), None)
     if column is None:
+        if symbol is not None:
+            raise BarsError(f"`symbol` is {symbol!r}, and no column tells symbols apart: leave it out.")
         return named
     known = [str(value) for value in named[column].dropna().unique()]
     if symbol is None and len(known) > 1:

@@ -106,8 +106,24 @@ def _values(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> Iterable[
     return paths.values() if isinstance(paths, Mapping) else paths
 
 
+def symbol_of(path: str | Path) -> str | None:
+    """Return what the bars of a file are of: its one symbol, or the ticker in its name; None where neither tells."""
+    held = symbols_in(path)
+    return held[0] if len(held) == 1 else None if held else ticker_in(path)
+
+
+def ticker_in(path: str | Path) -> str | None:
+    """Return the first ticker in a file's name, None where it holds none.
+
+    >>> ticker_in("bars/binance_spot_BTCUSDT_1h_2021.parquet"), ticker_in("bars.csv")
+    ('BTCUSDT', None)
+    """
+    found = _TICKER.findall(Path(path).name.split(".")[0])
+    return str(found[0]) if found else None
+
+
 def _names(files: Sequence[Path]) -> list[str]:
-    tickers = [found[0] if (found := _TICKER.findall(path.name.split(".")[0])) else path.stem for path in files]
+    tickers = [ticker_in(path) or path.stem for path in files]
     return tickers if len(set(tickers)) == len(files) else [path.name.split(".")[0] for path in files]
 
 
@@ -139,7 +155,8 @@ def _known(symbols: Iterable[str], frames: Mapping[str, object]) -> list[str]:
     for symbol in wanted:
         if symbol not in frames:
             raise BarsError(
-                f"`symbols` holds {symbol!r}, which is in none of the files.{did_you_mean(symbol, list(frames))}"
+                f"the symbol {symbol!r} is in none of the files.{did_you_mean(symbol, list(frames))} They hold: "
+                f"{', '.join(list(frames)[:10])}{', ...' if len(frames) > 10 else ''}."
             )
     return wanted
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from mlcore.bars import bar_interval, join_known, resample
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.features.recipes import Recipe, column_name, parse_recipe
 from mlcore.features.table import DEFAULT_FEATURES, feature_table
 
@@ -31,6 +32,11 @@ def table_for(model: Any, bars: pd.DataFrame, features: Sequence[Recipe] = DEFAU
     ------
     BarwiseError
         A clock that the bars cannot be put together to, or that is named twice.
+
+    Warns
+    -----
+    BarwiseWarning
+        A duration that is the bars' own interval: nothing slower stands beside the bars then.
     """
     names = {_written(recipe) for recipe in features}
     own = [recipe for recipe in getattr(model, "own_features", ()) if _written(recipe) not in names]
@@ -41,6 +47,8 @@ def table_for(model: Any, bars: pd.DataFrame, features: Sequence[Recipe] = DEFAU
     if len(set(clocks)) < len(clocks):
         raise BarwiseError(f"`clocks` are {clocks}; each may be named once.")
     interval = bar_interval(bars)
+    for clock in clocks:
+        _warn_of_own_clock(clock, interval)
     slow = [_slow_table(bars, clock, interval, features) for clock in clocks]
     joined = pd.concat([table, *slow], axis=1)
     joined.attrs["memory"] = max(part.attrs["memory"] for part in (table, *slow))
@@ -62,9 +70,20 @@ def clock_bars(clock: str, interval: pd.Timedelta) -> int:
             raise BarwiseError(f"`clock` is {clock!r}; it is a multiple like '5x' or a duration like '1h'.") from None
     if ratio < 1 or rest:
         raise BarwiseError(
-            f"`clock` is {clock!r}, no whole multiple of the bars' interval {interval}: take one that is."
+            f"`clock` is {clock!r}, no whole multiple of the bars' interval {interval}: take one that is, or "
+            "shorter bars."
         )
     return int(ratio)
+
+
+def _warn_of_own_clock(clock: str, interval: pd.Timedelta) -> None:
+    if clock_bars(clock, interval) == 1 and not clock.endswith("x"):  # "1x" says so itself
+        warnings.warn(
+            f"The slow clock '{clock}' is the interval of the bars themselves, so the model reads the same bars twice: "
+            f"it needs bars shorter than {clock} (a quarter, say), or a slower clock (dual_stream: `--set slow=4x`).",
+            BarwiseWarning,
+            stacklevel=3,
+        )
 
 
 def clock_columns(names: Sequence[str], clock: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from typing import Any
 
@@ -44,7 +45,7 @@ def face_of(path: str) -> Any:
         from mlcore.models.module import Module
 
         return Module
-    if hasattr(kind, "fit") and hasattr(kind, "predict") and hasattr(kind, "get_params"):
+    if _could_be(kind):
         from mlcore.models.sklearn import Sklearn
 
         return Sklearn
@@ -60,9 +61,33 @@ def import_class(path: str) -> type:
         raise BarwiseError(
             f"`model` {path!r}: {error}. A path is package.module.Class; is the package installed?"
         ) from None
-    if not isinstance(getattr(module, name, None), type):
-        raise BarwiseError(f"`model` {path!r}: {module_path} has no class {name!r}.{did_you_mean(name, vars(module))}")
-    return getattr(module, name)  # type: ignore[no-any-return]
+    found = getattr(module, name, None)
+    if inspect.ismodule(found) or (found is None and _is_importable(path)):
+        raise BarwiseError(
+            f"`model` {path!r} is a module; name a class in it: package.module.Class.{_a_class_of(path)}"
+        )
+    if not isinstance(found, type):
+        classes = [word for word, held in vars(module).items() if isinstance(held, type)]
+        raise BarwiseError(f"`model` {path!r}: {module_path} has no class {name!r}.{did_you_mean(name, classes)}")
+    return found
+
+
+def _is_importable(path: str) -> bool:
+    try:
+        return importlib.util.find_spec(path) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _a_class_of(path: str) -> str:
+    """Return an example: the first class of the module that could be a model."""
+    named = vars(importlib.import_module(path))
+    fit = [word for word in sorted(named) if isinstance(named[word], type) and _could_be(named[word])]
+    return f" As {path}.{fit[0]}, say." if fit else ""
+
+
+def _could_be(kind: type) -> bool:
+    return _is_module(kind) or all(hasattr(kind, name) for name in ("fit", "predict", "get_params"))
 
 
 def _is_module(kind: type) -> bool:

@@ -92,8 +92,16 @@ class Ensemble(BaseEstimator, ABC):
         return _union(member.clocks for member in self.member_models() if hasattr(member, "clocks"))
 
     def check_task(self, task: Task) -> None:
-        """Refuse a task that a member refuses, before anything is fitted."""
-        for member in self.member_models():
+        """Refuse a task that a member refuses, before anything is fitted; warn where one member is all there is."""
+        members = self.member_models()
+        if len(members) == 1:
+            (name,) = self.member_names()
+            warnings.warn(
+                f"`members` names one model, {name!r}: it has nothing to be combined with.",
+                BarwiseWarning,
+                stacklevel=2,
+            )
+        for member in members:
             if hasattr(member, "check_task"):
                 member.check_task(task)
 

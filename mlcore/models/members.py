@@ -19,16 +19,37 @@ NEAR = 10  # rows within which another missing one is looked for at least
 FEWEST_ROWS = 40  # training rows that a member keeps; with fewer nothing is held out for early stopping
 
 
+def listed(members: Any) -> Any:
+    """Return `members`, one text with commas as a list of its words.
+
+    >>> listed("lstm, tcn:light")
+    ['lstm', 'tcn:light']
+    """
+    return [name.strip() for name in members.split(",") if name.strip()] if isinstance(members, str) else members
+
+
 def make_members(members: Any) -> list[Any]:
     """Return new, unfitted models of `members`: names (``"lstm"``, ``"lstm:light"``) or models, which are cloned.
 
-    One text with commas is a list too. Raises BarwiseError for none at all, and for what is neither.
+    One text with commas is a list too. Raises BarwiseError for none at all, for what is neither, and for one name
+    twice (models that differ by their seed only are handed over as models, not as names).
     """
-    if isinstance(members, str):
-        members = [name.strip() for name in members.split(",") if name.strip()]
+    members = listed(members)
     if not isinstance(members, Sequence) or not len(members):
         raise BarwiseError(f"`members` is {members!r}; it must be a list of models or of their names: lstm,lightgbm.")
+    refuse_twins(members)
     return [_made(member) for member in members]
+
+
+def refuse_twins(members: Sequence[Any]) -> None:
+    """Refuse a name that stands twice among `members`: it would count twice and find nothing more."""
+    names = [member for member in members if isinstance(member, str)]
+    twin = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twin is not None:
+        raise BarwiseError(
+            f"`members` names {twin!r} twice; each may be named once: leave one out, or take another model or preset "
+            "(lstm:light) beside it."
+        )
 
 
 def _made(member: Any) -> Any:
@@ -42,8 +63,7 @@ def _made(member: Any) -> Any:
 
 def member_names(members: Any) -> tuple[str, ...]:
     """Return a short name of each member: as it was named, or its class."""
-    if isinstance(members, str):
-        members = [name.strip() for name in members.split(",") if name.strip()]
+    members = listed(members)
     return tuple(member if isinstance(member, str) else type(member).__name__ for member in members)
 
 

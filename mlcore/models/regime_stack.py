@@ -9,7 +9,7 @@ import numpy as np
 from mlcore import combiners
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.models.ensemble import Ensemble
-from mlcore.models.members import make_members, member_names
+from mlcore.models.members import listed, make_members, member_names, refuse_twins
 from mlcore.windows import Windows
 
 
@@ -49,14 +49,14 @@ class RegimeStack(Ensemble):
         self.seed = seed
 
     def member_models(self) -> list[Any]:
+        refuse_twins([*listed(self.members), *listed(self._sideways())])  # it would speak in both regimes
         return [*make_members(self.members), *make_members(self._sideways())]
 
     def member_names(self) -> tuple[str, ...]:
         return (*member_names(self.members), *member_names(self._sideways()))
 
     def _sideways(self) -> Any:
-        listed = isinstance(self.sideways, str | list | tuple)
-        return self.sideways if listed else (self.sideways,)
+        return self.sideways if isinstance(self.sideways, str | list | tuple) else (self.sideways,)
 
     @property
     def lookback(self) -> int:

@@ -48,9 +48,10 @@ class StoredFold:
         Fitted. scaler: fitted, None for a model that wants raw features. scale: None for classes.
     record
         Where it comes from, JSON-able: ``features`` (columns in order), ``label`` (recipe, span), ``memory``,
-        ``max_gap``, ``fold``, ``train_start``, ``trained_through``, ``test_start`` (ISO stamps), ``bars_sha256`` (of
-        the bars from the first one a training window touches to `trained_through`), ``seed``; when it was loaded
-        also ``versions`` of the libraries that made it.
+        ``max_gap``, ``interval`` of the bars (ISO 8601), ``symbol`` (None where it is not known), ``fold``,
+        ``train_start``, ``trained_through``, ``test_start`` (ISO stamps), ``bars_sha256`` (of the bars from the first
+        one a training window touches to `trained_through`), ``seed``; when it was loaded also ``versions`` of the
+        libraries that made it.
     """
 
     model: Any

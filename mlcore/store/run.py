@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mlcore.bars import bars_sha256, missing_bars
+from mlcore.bars import bar_interval, bars_sha256, missing_bars
 from mlcore.confidence import ask
 from mlcore.errors import BarwiseError, BarwiseWarning, LookAheadError, did_you_mean
 from mlcore.folds import Fold
@@ -56,6 +56,7 @@ def fold_records(
         first = max(0, int(fold.train[0]) - lookback + 1 - int(about["memory"]))
         record = {
             "fold": fold.number,
+            "interval": bar_interval(index[: fold.trained_through + 1]).isoformat(),
             "features": columns,
             "label": recipe,
             "train_start": index[fold.train[0]].isoformat(),
@@ -112,7 +113,7 @@ def forecast_from_store(
     StoreError
         A folder that is not whole, was changed, or is not ours.
     BarwiseError
-        Features of other columns or on another index than `bars`.
+        Features of other columns or on another index than `bars`; bars of another interval than those trained on.
     """
     folder, index = Path(folder), pd.DatetimeIndex(bars.index)
     if not features.index.equals(bars.index):
@@ -192,12 +193,13 @@ def _forecast(
     in_sample: bool,
 ) -> pd.DataFrame:
     index, lookback = pd.DatetimeIndex(bars.index), int(fold.model.lookback)
+    check_interval(fold, bars)
     _check_columns(fold, features)
     _warn_of_versions(fold)
     if len(rows) and index[rows[0]] <= through and not in_sample:
         raise LookAheadError(
             f"`bars` from {index[rows[0]]} on are asked for; fold {fold.record['fold']} was trained through {through}: "
-            "give `start` after that, or ask for an in-sample run by name (`in_sample=True`)."
+            "give `start` after that, or ask for an in-sample run by name (`in_sample`; the flag `--in-sample`)."
         )
     table = np.ascontiguousarray(features.to_numpy(np.float64))
     length = lookback + int(fold.record["memory"])
@@ -230,6 +232,17 @@ def _frame(
 ) -> pd.DataFrame:
     scale = scale or ReturnScale(0.0, 0.0)
     return make_forecasts(raw, task, index=index, fold=number, trained_through=through, scale=scale, **more)
+
+
+def check_interval(fold: StoredFold, bars: pd.DataFrame) -> None:
+    """Refuse bars of another interval than those that the fold was fitted on; older stores do not tell it."""
+    told = fold.record.get("interval")
+    if told is None or len(bars) < 2 or bar_interval(bars) == pd.Timedelta(told):
+        return
+    raise BarwiseError(
+        f"`bars` are {bar_interval(bars)} apart, and the stored model was fitted on bars {pd.Timedelta(told)} apart: "
+        "its features and its horizon count bars. Give bars of that interval."
+    )
 
 
 def _check_columns(fold: StoredFold, features: pd.DataFrame) -> None:

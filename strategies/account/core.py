@@ -20,7 +20,7 @@ from numba import njit
 
 from mlcore.barriers import NO_BARRIER, STOP, TIME, barrier_levels, barrier_met
 from strategies.account.rules import Numbers
-from strategies.orders import CLIP_TOLERANCE, MIN_ACCOUNT, MIN_ORDER_SHARE, MIN_WEIGHT_CHANGE, is_dust_change
+from strategies.orders import CLIP_TOLERANCE, MIN_ACCOUNT, MIN_ORDER_SHARE, MIN_WEIGHT_CHANGE, compiled_is_dust_change
 
 # Why an order was given; STOP, PROFIT and TIME are those of `mlcore.barriers`.
 BY_WEIGHT, BY_DRAWDOWN = NO_BARRIER, 4
@@ -35,7 +35,6 @@ N_ACCOUNT_STATES = 9
 
 # A limit is met, or an order cut, beyond this share: equal numbers that two engines round apart are equal.
 _EDGE = 1e-9
-_dusty = njit(cache=True)(is_dust_change)
 
 
 class Market(NamedTuple):
@@ -222,7 +221,7 @@ def _target(
         kinds[s] = BY_DRAWDOWN if flat else TIME
     if ask * units <= 0 and np.isnan(market.unit[row, s]):
         ask = 0.0  # barriers that nobody can place: nothing is opened
-    if _dusty(ask, symbols[ASKED, s]) and not (due and ask == 0):
+    if compiled_is_dust_change(ask, symbols[ASKED, s]) and not (due and ask == 0):
         return np.nan
     symbols[ASKED, s] = ask
     return ask

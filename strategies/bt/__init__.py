@@ -6,6 +6,7 @@ from strategies.bt.commission import FractionalCommission
 from strategies.bt.feed import BarsFeed
 from strategies.bt.indicators import ForecastIndicator
 from strategies.bt.observers import Exposure
+from strategies.bt.retraining import WalkForwardStrategy, run_retraining
 from strategies.bt.run import build_cerebro, run_backtrader
 from strategies.bt.sizers import WeightSizer
 from strategies.bt.strategies import ForecastStrategy
@@ -23,9 +24,11 @@ __all__ = [
     "NextOpenBroker",
     "OrderLog",
     "Turnover",
+    "WalkForwardStrategy",
     "WeightSizer",
     "add_analyzers",
     "build_cerebro",
     "run_backtrader",
+    "run_retraining",
     "set_broker",
 ]

@@ -61,9 +61,12 @@ class FillMarks(_FromArrays, bt.Observer):
 
 
 class SignalPane(_FromArrays, bt.Indicator):
-    """Signal under the price (mean, and from lowest to highest), and a tick where a retrained model went live."""
+    """Signal under the price (mean, and from lowest to highest), and a tick where a retrained model went live.
 
-    lines = ("signal", "low", "high", "retrain")
+    `asked` marks those that a rule asked for, `retrain` the others.
+    """
+
+    lines = ("signal", "low", "high", "retrain", "asked")
     params = (("values", ()),)
     plotinfo = {"plotname": "signal", "plotlegend": False, "plothlines": [0.0], "plotymargin": 0.06}
     plotlines = {
@@ -71,6 +74,7 @@ class SignalPane(_FromArrays, bt.Indicator):
         "low": _EDGE,
         "high": {**_EDGE, "_fill_gt": ("low", (BLUE, 0.25))},
         "retrain": {"marker": "|", "markersize": 8.0, "markeredgewidth": 1.0, "color": ORANGE, **_NO_VALUE},
+        "asked": {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.3, "color": INK, **_NO_VALUE},
     }
     unit = "signal\n| retrained"
 

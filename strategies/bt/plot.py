@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
+from mlcore.retraining import CALENDAR
 from strategies.bt.feed import BarsFeed
 from strategies.bt.panes import AccountPane, ConfidencePane, FillMarks, SignalPane, WeightPane
 from strategies.result import BacktestResult
@@ -90,7 +91,9 @@ def _cerebro(bars: pd.DataFrame, result: BacktestResult, forecasts: pd.DataFrame
     if forecasts is not None:
         signal, sure = (_spread(forecasts[name], bars, many) for name in ("signal", "confidence"))
         top = 1.2 * float(np.nanmax(np.abs(signal), initial=0.05))
-        cerebro.addindicator(SignalPane, values=[*signal, np.where(_retrains(forecasts, bars, many), top, np.nan)])
+        marks = (_retrains(forecasts, bars, many), _asked(result, bars, many))
+        marked = [np.where(there, top, np.nan) for there in (marks[0] & ~marks[1], marks[1])]
+        cerebro.addindicator(SignalPane, values=[*signal, *marked])
         cerebro.addindicator(ConfidencePane, values=[*sure])
     cerebro.addstrategy(bt.Strategy)
     cerebro.run(runonce=False)
@@ -110,6 +113,13 @@ def _retrains(forecasts: pd.DataFrame, bars: pd.DataFrame, many: int) -> np.ndar
     fold = forecasts["fold"].to_numpy()
     first = pd.Series(np.r_[True, fold[1:] != fold[:-1]][: len(fold)].astype(np.float64), index=forecasts.index)
     return _of(first, bars, many, "max") == 1.0
+
+
+def _asked(result: BacktestResult, bars: pd.DataFrame, many: int) -> np.ndarray:
+    """Return where a model went live that a rule had asked for (`strategies.bt.retraining`)."""
+    events = [event for event in result.extras.get("retrains", ()) if event["reason"] != CALENDAR and not event["note"]]
+    asked = pd.Series(1.0, index=pd.DatetimeIndex([event["live"] for event in events], tz="UTC"))
+    return _of(asked, bars, many, "max") == 1.0
 
 
 def _marks(orders: pd.DataFrame, bars: pd.DataFrame, drawn: pd.DataFrame) -> list[np.ndarray]:
@@ -194,6 +204,7 @@ def _picture_class() -> Any:
                 if axes.get_legend():
                     axes.get_legend().remove()
                 _legend(axes)
+                _legend_of_retrains(axes)
             _times(axes, stamps)
             self.figure.suptitle(title, fontsize=11, x=0.045, y=0.985, ha="left", va="top")
             top = 0.93 if "\n" in title else 0.95
@@ -212,6 +223,16 @@ def _legend(axes: Any) -> None:
         mark.set_markersize(5.5 if count <= 300 else 3.5)
     price = next(line for line in axes.lines if line not in marks)
     axes.legend([price, *marks], ["close", "bought", "sold"], loc="best", ncols=3, fontsize=9, framealpha=0.85)
+
+
+def _legend_of_retrains(axes: Any) -> None:
+    """Tell the marks of retrains apart where there are two kinds."""
+    marks = [line for line in axes.lines if line.get_marker() in ("|", "x")]
+    if not any(mark.get_marker() == "x" and np.isfinite(mark.get_ydata()).any() for mark in marks):
+        return
+    words = {"|": "retrained by the calendar", "x": "because a rule asked"}
+    names = [words[mark.get_marker()] for mark in marks]
+    axes.legend(marks, names, loc="lower left", ncols=2, fontsize=9, framealpha=0.85)
 
 
 def _log_where_wide(axes: Any) -> None:

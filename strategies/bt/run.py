@@ -41,7 +41,7 @@ def run_backtrader(
     plan = make_plan(bars, weights, costs, cash)
     cerebro = build_cerebro(plan.bars, plan.weights, costs=plan.costs, cash=plan.cash, days_per_year=days_per_year)
     strategy = cerebro.run()[0]
-    return _result(plan, strategy, forecasts, symbol)
+    return result_of(plan, strategy, forecasts, symbol)
 
 
 def build_cerebro(
@@ -66,7 +66,15 @@ def build_cerebro(
     return cerebro
 
 
-def _result(plan: Plan, strategy: bt.Strategy, forecasts: pd.DataFrame | None, symbol: str) -> BacktestResult:
+def result_of(
+    plan: Plan,
+    strategy: bt.Strategy,
+    forecasts: pd.DataFrame | None,
+    symbol: str,
+    more_notes: tuple[str, ...] = (),
+    extras: dict[str, Any] | None = None,
+) -> BacktestResult:
+    """Return the result of a strategy that ran with `add_analyzers` over ``plan.bars``."""
     index = plan.bars.index
     found = {name: strategy.analyzers.getbyname(name).get_analysis() for name in ("equity", "orders", "turnover")}
     orders = orders_table(ENGINE, symbol, index, found["orders"])
@@ -79,9 +87,9 @@ def _result(plan: Plan, strategy: bt.Strategy, forecasts: pd.DataFrame | None, s
         orders=orders,
         trades=round_trips(orders),
         metrics=metrics,
-        notes=notes,
+        notes=(*notes, *more_notes),
         forecasts=forecasts,
-        extras={"version": bt.__version__},
+        extras={"version": bt.__version__, **(extras or {})},
     )
 
 

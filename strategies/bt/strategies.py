@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mlcore.errors import BarwiseError
@@ -23,7 +25,7 @@ class ForecastStrategy(QuietStrategy):
     below `orders.MIN_ORDER_SHARE` of the starting cash. Use with `set_broker`.
     """
 
-    params = (("weights", None), ("forecasts", None))
+    params: Any = (("weights", None), ("forecasts", None))
 
     def __init__(self) -> None:
         self.forecast = None
@@ -56,7 +58,10 @@ class ForecastStrategy(QuietStrategy):
         raise BarwiseError("`target_weight` is not defined: override it, or give `weights` or `forecasts`.")
 
     def next(self) -> None:
-        weight = self.target_weight()
+        self.trade_to(self.target_weight())
+
+    def trade_to(self, weight: float) -> None:
+        """Order what brings the position to `weight` at the next open, where that is another than last ordered."""
         if weight == self._last_target or (weight != weight and not self._last_target):
             return
         if abs(weight) > 1:

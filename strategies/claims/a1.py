@@ -23,8 +23,8 @@ from mlcore.plugins import MODELS
 from mlcore.quality import Rows
 from strategies.comparison.config import ComparisonConfig
 from strategies.comparison.entrants import Entrant, Protocol, Told, enter, first_rows, one_start
-from strategies.comparison.run import work_folder
 from strategies.config import _flag
+from strategies.folder import work_folder
 from strategies.main_job import make_model
 
 FEATURES = DEFAULT_FEATURES[:20]  # all but the calendar's
@@ -143,7 +143,9 @@ def protocol_of(config: A1Config, file: Path, side: str) -> tuple[Protocol, Call
     bars = read_bars(file)
     label = LABELS_OF[side](bars, config.horizon, config.threshold)
     settings = settings_of(config, file, side, None)
-    settings.check_set()
+    replace(
+        settings, stride=1
+    ).check_set()  # the plan has a stride, whether a model that is asked for has use for it or not
     models = [
         make_model(name, settings_of(config, file, side, lookback).of(name))
         for name in config.known

@@ -283,6 +283,8 @@ def _against(
         less = estimate(None if a is None or b is None else a - b, drawn[number] - drawn_theirs[number])
         claim = f"its {number} is {'above' if wanted is above else 'below'} that of {rival}"
         found = f"{in_words(less, forms[0])}; {rival} has {in_words(theirs[number], forms[1])}."
+        if b is None:
+            found = f"The {number} of {rival} is undefined: it takes no side."
         verdicts.append(Verdict(claim, wanted(less, 0.0), found))
     return verdicts
 

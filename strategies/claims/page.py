@@ -8,14 +8,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from strategies.claims.verdicts import Verdict
-from strategies.comparison.run import work_folder
-from strategies.folder import result_folder
+from strategies.command import typed_command
+from strategies.folder import result_folder, work_folder
 from strategies.main_job import versions
 from strategies.output import plain
-from strategies.report.page import Section, facts, notes, page, said, table
+from strategies.report.page import Section, facts, how_to, notes, page, said, table
 from strategies.report.sections import shown
 
 
@@ -76,9 +77,7 @@ def _report(
         parts.append(Section("remarks", "Besides", notes(remarks)))
     for name, frame in tables.items():
         parts.append(Section(name, name.replace("_", " ").capitalize(), _frame(frame)))
-    settings = [(key, str(value)) for key, value in config.as_dict().items()]
-    how = facts([("took", f"{seconds:,.0f} s")]) + "<h3>Settings</h3>" + facts(settings)
-    how += "<h3>Versions</h3>" + facts((str(key), str(value)) for key, value in versions().items())
+    how = facts([("took", f"{seconds:,.0f} s")]) + how_to(typed_command(), config.as_dict().items(), versions())
     return page(title, [*parts, Section("run", "How to make it again", how)])
 
 
@@ -92,4 +91,6 @@ def _frame(frame: pd.DataFrame) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
     return "" if value is None or value != value else shown(value)

@@ -11,7 +11,11 @@ from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.models.make import ALIASES
 from mlcore.plugins import MODELS
 from strategies.config import StudyConfig, _flag
-from strategies.main_job import MODEL_FLAGS
+from strategies.main_job import MODEL_FLAGS, make_model
+
+ALONE = "say `--models`, one name or several"
+MEMBERS = "ensembles are compared with their own members; the main job (walk_forward.py) takes others"
+PLAIN = "models are compared as they are; the main job (walk_forward.py) has it"
 
 
 @dataclass(frozen=True)
@@ -22,18 +26,22 @@ class ComparisonConfig(StudyConfig):
     store, warm starts) is no flag here.
     """
 
-    model: str = field(default="linear", metadata={"hidden": True})
-    calibration: Literal["none", "temperature", "platt", "isotonic"] = field(default="none", metadata={"hidden": True})
-    interval: float | None = field(default=None, metadata={"hidden": True})
-    batched: bool = field(default=False, metadata={"hidden": True})
-    warm_start: bool = field(default=False, metadata={"hidden": True})
-    incremental: str | None = field(default=None, metadata={"hidden": True})
-    members: str | None = field(default=None, metadata={"hidden": True})
-    store: str | None = field(default=None, metadata={"hidden": True})
+    model: str = field(default="linear", metadata={"hidden": ALONE})
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = field(default="none", metadata={"hidden": PLAIN})
+    interval: float | None = field(default=None, metadata={"hidden": PLAIN})
+    batched: bool = field(default=False, metadata={"hidden": PLAIN})
+    warm_start: bool = field(default=False, metadata={"hidden": PLAIN})
+    incremental: str | None = field(default=None, metadata={"hidden": PLAIN})
+    members: str | None = field(default=None, metadata={"hidden": MEMBERS})
+    store: str | None = field(default=None, metadata={"hidden": PLAIN})
     models: str = _flag("all", "names, comma separated; `all` is every model there is")
     skip: str = _flag("", "names to leave out, comma separated")
     shuffled: str = _flag("lightgbm", "the model that is trained on shuffled labels, as a baseline")
-    stride: int = _flag(1, "train networks that read windows on every stride-th row (dense ones and trees on all)")
+    stride: int = _flag(
+        1,
+        "train networks that read windows (bilstm, informer, autoformer, modules by path) on every stride-th row; "
+        "dense networks, trees and ensembles learn from all rows. The report says which",
+    )
     resamples: int = _flag(1000, "resamples of the bootstrap behind every interval")
 
     def __post_init__(self) -> None:
@@ -46,8 +54,9 @@ class ComparisonConfig(StudyConfig):
     def names(self) -> tuple[str, ...]:
         """The models to train, in the order given (`all`: that of MODELS); unknown names are refused."""
         listed = list(MODELS) if self.models == "all" else _words(self.models)
-        for name in (*listed, *_words(self.skip), self.shuffled):
-            kind_of(name)  # refuses an unknown name with the nearest known one
+        for flag, given in (("models", listed), ("skip", _words(self.skip)), ("shuffled", [self.shuffled])):
+            for name in given:
+                _check_name(flag, name)
         chosen = tuple(dict.fromkeys(name for name in listed if name not in _words(self.skip)))
         if not chosen:
             raise BarwiseError(f"`models` {self.models!r} less `skip` {self.skip!r} leaves none to compare.")
@@ -81,6 +90,48 @@ class ComparisonConfig(StudyConfig):
                 raise BarwiseError(
                     f"`{flag}` is {getattr(self, flag)!r}, and none of the models has one: leave it out."
                 )
+        if self.stride > 1 and not any(reads_windows(make_model(name, self.of(name))) for name in self.names):
+            raise BarwiseError(
+                f"`stride` is {self.stride}, and none of the models reads windows: it would do nothing. Leave it out."
+            )
+
+    def told(self) -> list[str]:
+        """Sentences on flags that hold for some of the models only, or not alike for all."""
+        kinds = {name: inspect.signature(kind_of(name)).parameters for name in self.names}
+        given = {f"`{flag}`": [n for n in kinds if flag in kinds[n]] for flag in MODEL_FLAGS if getattr(self, flag)}
+        given |= {
+            f"`{word}` of `set`": [n for n in kinds if _parameter(word, kinds[n]) in kinds[n]]
+            for word in self.set or {}
+        }
+        if self.preset is not None:
+            given["`preset`"] = [name for name in kinds if self.preset in getattr(kind_of(name), "presets", {})]
+        if self.stride > 1:
+            given["`stride`"] = [name for name in kinds if reads_windows(make_model(name, self.of(name)))]
+        said = [
+            f"{flag} is for {', '.join(those)}; the other models have none and were trained as they are."
+            for flag, those in given.items()
+            if len(those) < len(kinds)
+        ]
+        if self.entry or self.exit:
+            said.append(
+                f"`entry` {self.entry:g} and `exit` {self.exit:g} are held against every model's signals as they are "
+                "(none is calibrated here), and models differ in how large their signals get: one whose signals are "
+                "small trades less. Accounts judge model and threshold at once, the forecasts' numbers the model alone."
+            )
+        return said
+
+
+def _check_name(flag: str, name: str) -> None:
+    """Refuse an unknown name with the nearest known one, under the flag it was given by."""
+    try:
+        kind_of(name)
+    except BarwiseError as error:
+        raise BarwiseError(str(error).replace("`model`", f"`{flag}`", 1)) from None
+
+
+def reads_windows(model: Any) -> bool:
+    """Whether `model` is a network trained on windows, one a row, which a stride over the rows saves time for."""
+    return getattr(model, "dense", None) is False
 
 
 def kind_of(name: str) -> Any:

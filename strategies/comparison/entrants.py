@@ -27,7 +27,7 @@ from mlcore.store.run import check_store
 from mlcore.store.state import check_storable
 from mlcore.tasks import Label
 from mlcore.walkforward import walk_forward
-from strategies.comparison.config import ComparisonConfig
+from strategies.comparison.config import ComparisonConfig, reads_windows
 from strategies.main_job import make_model
 from strategies.output import plain
 
@@ -83,11 +83,18 @@ class Protocol:
 def first_rows(
     bars: pd.DataFrame, models: Iterable[Any], max_gap: int, features: Sequence[Recipe] = DEFAULT_FEATURES
 ) -> list[int]:
-    """Return the first row that each model has a whole window at; the number of bars for one that never has."""
+    """Return the first row that each model has a whole window at; the number of bars for one that never has.
+
+    A model that the bars cannot serve (a slow clock shorter than they are) never has; `enter` tells why.
+    """
     missing = missing_bars(pd.DatetimeIndex(bars.index))
     found = []
     for model in models:
-        table = table_for(model, bars, features)
+        try:
+            table = table_for(model, bars, features)
+        except BarwiseError:
+            found.append(len(bars))
+            continue
         length = model.lookback + int(table.attrs.get("memory", 0))
         whole = window_mask(missing, length, max_gap) & finite_windows(table.to_numpy(np.float64), model.lookback)
         found.append(int(whole.argmax()) if whole.any() else len(bars))
@@ -128,7 +135,7 @@ def enter(protocol: Protocol, name: str, work: Path, progress: Told, *, shuffle_
 
 def stride_of(model: Any, stride: int) -> int:
     """Return the stride that saves `model` time: all of it for a network that reads windows, none for others."""
-    return stride if getattr(model, "dense", None) is False else 1
+    return stride if reads_windows(model) else 1
 
 
 def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle_labels: bool) -> Entrant:
@@ -142,6 +149,11 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
             check_store(store, model)
         except StoreError as error:
             store, notes = None, [f"size and latency are not measured: {error}"]  # type: ignore[assignment]
+        rule = _confidence(config.confidence, protocol.label, model)
+        if rule != config.confidence:
+            notes.append(
+                f"`confidence` {config.confidence!r} is not for this model: it speaks by its label's own rule."
+            )
         run = walk_forward(
             protocol.bars,
             model,
@@ -154,7 +166,7 @@ def _train(protocol: Protocol, entered: str, model: Any, progress: Told, shuffle
             shuffle_labels=shuffle_labels,
             store=store,
             stride=stride,
-            confidence=_confidence(config.confidence, protocol.label, model),
+            confidence=rule,
             progress=lambda done, total, *_: progress(entered, done, total),
         )
         stored = [fold["stored"] for fold in run.folds if fold.get("stored")] if store else []

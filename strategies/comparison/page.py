@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from strategies.comparison.table import model_table
 from strategies.comparison.trading import HELD
 from strategies.comparison.words import LOSS_WORDS, verdicts
 from strategies.report.figures import BLUE, GREEN, GREY, RED, styled, words_of
-from strategies.report.page import Section, facts, figure, notes, page, said, table
+from strategies.report.page import Section, facts, figure, how_to, notes, page, said, table
 from strategies.report.sections import shown
 
 PERCENT = ("accuracy", "precision", "recall", "f1", "direction", "precision_at")
@@ -97,7 +98,11 @@ def _forest(found: Comparison, loss: str) -> str:
     colors = [GREEN if h < 0 else RED if lo > 0 else GREY for lo, h in zip(low, high, strict=True)]
     drawn = _dots(names, values, low, high, colors, f"{words_of(loss)} against naive's, % (left is lower)")
     return figure(
-        drawn, "loss-figure", f"{LOSS_WORDS[found.loss].capitalize()} against the baseline that says the same always."
+        drawn,
+        "loss-figure",
+        f"{LOSS_WORDS[found.loss].capitalize()} against the baseline that says the same always, with 95% intervals. "
+        "Green: the whole interval is lower; red: it is higher; grey: it holds 0. Of one model alone: what is better "
+        "after correcting for all that were tried is told below.",
     )
 
 
@@ -129,7 +134,7 @@ def _dots(names: list[str], values: Any, low: Any, high: Any, colors: list[str],
 
 def _money(found: Comparison) -> str:
     head = ["model", "Sharpe, a year", "less buy and hold's", "p of equal", "corrected", "PSR", "deflated"]
-    head += [f"{engine}: {word}" for engine in _engines(found) for word in ("Sharpe", "drawdown", "return", "orders")]
+    head += [f"{said_of}: {word}" for said_of in _engines(found) for word in ("Sharpe", "drawdown", "return", "orders")]
     ordered = [HELD, *_ordered(found), *[n for n in found.results if n not in found.judged.metrics and n != HELD]]
     rows = []
     for name in ordered:
@@ -165,14 +170,16 @@ def _money(found: Comparison) -> str:
     return agreed + apart + _sharpes(found, ordered) + table(head, rows) + said(words, "small") + notes(lines)
 
 
-def _engines(found: Comparison) -> list[str]:
-    return list(dict.fromkeys(engine for engines in found.results.values() for engine in engines))
+def _engines(found: Comparison) -> dict[str, str]:
+    """Return whose numbers are shown, by what they are called: one engine's where both agree on every account."""
+    engines = list(dict.fromkeys(engine for engines in found.results.values() for engine in engines))
+    return {"both engines": engines[0]} if len(engines) > 1 and found.agrees else {name: name for name in engines}
 
 
 def _engine_cells(found: Comparison, name: str) -> list[str]:
     forms = {"sharpe": "{:.2f}", "max_drawdown": "{:.1%}", "total_return": "{:+.1%}", "n_orders": "{:,}"}
     cells = []
-    for engine in _engines(found):
+    for engine in _engines(found).values():
         result = found.results[name].get(engine)
         cells += [shown(None if result is None else result.metrics.get(key), form) for key, form in forms.items()]
     return cells
@@ -185,7 +192,11 @@ def _sharpes(found: Comparison, ordered: list[str]) -> str:
     colors = [BLUE if name == HELD else GREY for name, _ in some]
     values, low, high = ([getattr(one, part) for _, one in some] for part in ("value", "low", "high"))
     drawn = _dots([words_of(name) for name, _ in some], values, low, high, colors, "net Sharpe ratio, a year")
-    return figure(drawn, "sharpe-figure", "Net Sharpe ratios with 95% intervals; accounts that were lost have none.")
+    return figure(
+        drawn,
+        "sharpe-figure",
+        "Net Sharpe ratios with 95% intervals (blue: buy and hold); accounts that were lost have none.",
+    )
 
 
 def _taken(found: Comparison) -> str:
@@ -220,9 +231,9 @@ def _every(found: Comparison) -> str:
 
 
 def _run(found: Comparison) -> str:
-    settings = [(key, str(value)) for key, value in found.config.as_dict().items() if key != "model"]
+    hidden = {flag.name for flag in fields(found.config) if flag.metadata.get("hidden")}
+    settings = [(key, value) for key, value in found.config.as_dict().items() if key not in hidden]
     data = facts((str(key), str(value)) for key, value in found.data.items())
     said_of_bars = "<h3>What the run said</h3>" + notes(found.notes) if found.notes else ""
     took = facts([("took", f"{found.seconds:,.0f} s"), ("models tried", str(found.tried))])
-    versions = facts((str(key), str(value)) for key, value in found.versions.items())
-    return data + said_of_bars + took + "<h3>Settings</h3>" + facts(settings) + "<h3>Versions</h3>" + versions
+    return data + said_of_bars + took + how_to(found.command, settings, found.versions)

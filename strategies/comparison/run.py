@@ -6,7 +6,6 @@ import functools
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,11 +15,13 @@ from mlcore.confidence import confidence_rule
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.quality import loss_name
 from strategies.backtest import backtest
+from strategies.command import typed_command
 from strategies.comparison.config import ComparisonConfig
 from strategies.comparison.entrants import Entrant, Protocol, Told, enter, first_rows, one_start
 from strategies.comparison.judge import Judged, judge
 from strategies.comparison.trading import HELD, Account, compare_accounts
 from strategies.costs import Costs
+from strategies.folder import work_folder
 from strategies.main_job import check_trading, describe, make_label, make_model, make_policy, versions
 from strategies.policy import target_weights
 from strategies.reconcile import ReconcileError
@@ -55,6 +56,7 @@ class Comparison:
     versions: dict[str, str]
     seconds: float
     notes: tuple[str, ...] = ()
+    command: str | None = None
 
     @property
     def agrees(self) -> bool:
@@ -64,12 +66,6 @@ class Comparison:
     def better_than(self, name: str) -> tuple[str, ...]:
         """The baselines whose loss is higher than this model's, by the corrected test."""
         return tuple(rival for rival, test in self.judged.superiority.items() if name in test.better)
-
-
-def work_folder(out: str | Path) -> Path:
-    """Where finished models are kept until the comparison is whole: beside `out`."""
-    target = Path(out).expanduser().resolve()
-    return target.parent / f".{target.name}.work"
 
 
 def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -> Comparison:
@@ -118,7 +114,7 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
     said = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, BarwiseWarning)))
     return Comparison(
         config, entrants, tried, judged, results, reconciled, accounts, loss_name(protocol.label.task),
-        describe(bars), versions(), time.perf_counter() - started, (late, *said),
+        describe(bars), versions(), time.perf_counter() - started, (late, *config.told(), *said), typed_command(),
     )  # fmt: skip
 
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 from strategies.comparison.page import report
-from strategies.comparison.run import Comparison, work_folder
+from strategies.comparison.run import Comparison
 from strategies.comparison.table import difference_table, model_table
 from strategies.comparison.words import verdicts
-from strategies.folder import result_folder
+from strategies.folder import result_folder, work_folder
 from strategies.output import plain
 
 
@@ -51,6 +51,7 @@ def _told(found: Comparison) -> dict[str, object]:
             "left_out": found.judged.left_out,
             "reconciled": found.reconciled,
             "entrants": entrants,
+            "command": found.command,
             "config": found.config.as_dict(),
             "data": found.data,
             "versions": found.versions,

@@ -39,6 +39,8 @@ def explanation_body(study: Study) -> str:
     for name, rows in study.explanation.items():
         caption = KNOWN.get(name, f"{words_of(name).capitalize()}.")
         if _is_over_bars(rows):
+            if (rows.index < 0).any():
+                caption += " Bars ahead of the newest are those to come, of which it is told the calendar only."
             drawn = bars_back_figure(rows)
         else:
             cut = top_rows(rows)
@@ -92,15 +94,46 @@ def bars_back_figure(rows: pd.DataFrame) -> go.Figure:
             drawn.add_scatter(
                 x=rows.index.to_numpy(),
                 y=rows[column].to_numpy(),
-                name=str(column),
+                name=words_of(str(column)),
                 mode="lines",
                 line={"color": FEW_COLORS[at], "width": 1.8},
-                hovertemplate="%{x} back: %{y:.4g}<extra>" + str(column) + "</extra>",
+                customdata=[_place(int(back)) for back in rows.index],
+                hovertemplate="%{customdata}: %{y:.4g}<extra>" + words_of(str(column)) + "</extra>",
             )
         drawn.update_yaxes(rangemode="tozero")
         styled(drawn, 320).update_layout(showlegend=rows.shape[1] > 1)
-    drawn.update_xaxes(autorange="reversed", title_text="bars back (0: the newest)")
+    back = rows.index.to_numpy()
+    ahead = back.min() < 0
+    title = "bars back (0: the newest)" + (", then bars ahead of it" if ahead else "")
+    ticks = _ticks(int(back.min()), int(back.max()))
+    drawn.update_xaxes(
+        range=[back.max() + 0.5, back.min() - 0.5],
+        title_text=title,
+        tickvals=ticks,
+        ticktext=[_place(at) for at in ticks],
+        ticklabeloverflow="allow",
+    )
     return drawn
+
+
+def _ticks(least: int, most: int) -> list[int]:
+    """Return about eight places between, on round steps, the last bar ahead among them.
+
+    >>> _ticks(0, 59), _ticks(-5, 19)
+    ([0, 10, 20, 30, 40, 50], [-5, 0, 5, 10, 15])
+    """
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**9) if (most - least) / step <= 8)
+    inside = list(range(-(-least // step) * step, most + 1, step))
+    return inside if inside[0] == least else [least, *(at for at in inside if at - least > step / 2)]
+
+
+def _place(back: int) -> str:
+    """Return how a bar of the window is called on the axis.
+
+    >>> _place(10), _place(-5)
+    ('10', '5 ahead')
+    """
+    return f"{-back} ahead" if back < 0 else str(back)
 
 
 def _heat_map(rows: pd.DataFrame, height: int) -> go.Figure:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -46,12 +47,13 @@ def page(title: str, sections: Sequence[Section]) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1, tall: bool = False) -> str:
     """Return a table in a box that scrolls by itself; the first `words` columns are text, the rest numbers.
 
-    Cells are text and are escaped. A `tall` table has a box of limited height with a fixed head.
+    Cells are text and are escaped; an interval in brackets behind a number stands below it. A `tall` table has a box of
+    limited height with a fixed head.
     """
 
     def cells(tag: str, row: Sequence[str]) -> str:
         kinds = (' class="w"' if at < words else "" for at in range(len(row)))
-        return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
+        return "".join(f"<{tag}{kind}>{_cell(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     box = "box tall" if tall else "box"
@@ -59,10 +61,35 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1,
     return f'<div class="{box}" tabindex="0">{whole}</div>'
 
 
+def _cell(text: str) -> str:
+    """Return a cell's HTML: ``0.53 [0.50, 0.56]`` takes half the width with its interval on a line of its own."""
+    number, bracket, rest = text.partition(" [")
+    if not (bracket and rest.endswith("]")):
+        return escape(text)
+    return f'{escape(number)}<span class="interval"> [{escape(rest)}</span>'
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return names and values as a list that needs no width."""
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
     return f'<dl class="facts">{rows}</dl>'
+
+
+def how_to(command: str | None, settings: Iterable[tuple[str, object]], versions: Mapping[str, str]) -> str:
+    """Return how a result is made again: the command that was typed, where one was, all settings, all versions."""
+    plain = ((name, _setting(value)) for name, value in settings)
+    typed = ""
+    if command is not None:
+        words = " ".join(f"<span>{escape(shlex.quote(word))}</span>" for word in shlex.split(command))
+        typed = f'<pre class="command">{words}</pre>'
+        typed += said("As it was typed; paths are as they were given, so run it from the same folder.", "small")
+    return typed + "<h3>Settings</h3>" + facts(plain) + "<h3>Versions</h3>" + facts(versions.items())
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "none" if value is None or value == "" else str(value)
 
 
 def said(text: str, kind: str = "") -> str:

@@ -69,9 +69,12 @@ def _numbers(tracks: dict[str, dict[str, Any]]) -> str:
 
 def _class_figures(tracks: dict[str, dict[str, Any]]) -> str:
     outputs = list(dict.fromkeys(row["output"] for row in tracks["as forecast"]["curve"]))
+    reach = max(_reach(tracks, output) for output in outputs)  # one scale for all classes: they can be compared
     parts = [
         figure(
-            reliability_figure(tracks, output), f"reliability-{output}", f"Class {words_of(output.removeprefix('p_'))}."
+            reliability_figure(tracks, output, reach),
+            f"reliability-{output}",
+            f"Class {words_of(output.removeprefix('p_'))}.",
         )
         for output in outputs
     ]
@@ -83,17 +86,30 @@ def _class_figures(tracks: dict[str, dict[str, Any]]) -> str:
     return f'<div class="grid">{"".join(parts)}</div>' + said(words, "small")
 
 
-def reliability_figure(tracks: dict[str, dict[str, Any]], output: str) -> go.Figure:
-    """One class: frequency over probability, a line a track."""
-    drawn, reach = go.Figure(), 0.1
+def _bins(track: dict[str, Any], output: str) -> pd.DataFrame:
+    """Return the bins of a class that hold enough forecasts to be drawn, with the interval of their frequency."""
+    rows = pd.DataFrame([row for row in track["curve"] if row["output"] == output and row["n"] >= FEWEST_IN_BIN])
+    if len(rows):
+        rows["low"], rows["high"] = wilson(rows["frequency"], rows["n"])
+    return rows
+
+
+def _reach(tracks: dict[str, dict[str, Any]], output: str) -> float:
+    """Return up to where both axes of a class must go to show all of it, the bars of intervals included."""
+    most = [_bins(track, output) for track in tracks.values()]
+    found = [float(rows[["forecast", "high"]].max().max()) for rows in most if len(rows)]
+    return min(1.04 * max([0.1, *found]), 1.02)
+
+
+def reliability_figure(tracks: dict[str, dict[str, Any]], output: str, reach: float) -> go.Figure:
+    """One class: frequency over probability, a line a track, both axes from 0 to `reach`."""
+    drawn = go.Figure()
     for name, track in tracks.items():
-        rows = pd.DataFrame([row for row in track["curve"] if row["output"] == output and row["n"] >= FEWEST_IN_BIN])
+        rows = _bins(track, output)
         if rows.empty:
             continue
-        low, high = wilson(rows["frequency"], rows["n"])
-        reach = max(reach, float(rows[["forecast", "frequency"]].max().max()))
         newest = name == list(tracks)[-1]
-        bars = {"array": high - rows["frequency"], "arrayminus": rows["frequency"] - low, "symmetric": False}
+        apart = {"array": rows["high"] - rows["frequency"], "arrayminus": rows["frequency"] - rows["low"]}
         drawn.add_scatter(
             x=rows["forecast"],
             y=rows["frequency"],
@@ -102,15 +118,15 @@ def reliability_figure(tracks: dict[str, dict[str, Any]], output: str) -> go.Fig
             mode="lines+markers",
             line={"color": STYLES[name], "width": 1.6},
             marker={"size": 7},
-            error_y={**bars, "color": STYLES[name], "thickness": 1} if newest else None,
+            error_y={**apart, "symmetric": False, "color": STYLES[name], "thickness": 1} if newest else None,
             hovertemplate="said %{x:.3f}, came %{y:.3f} of %{customdata:,}<extra>" + name + "</extra>",
         )
-    reach = min(1.05 * reach, 1.0)
     line = {"color": RED, "dash": "4px,4px", "width": 1.2}
     drawn.add_scatter(x=[0, reach], y=[0, reach], mode="lines", line=line, hoverinfo="skip", showlegend=False)
-    drawn.update_xaxes(title_text="probability", range=[0, reach], rangemode="tozero")
-    drawn.update_yaxes(title_text="frequency", rangemode="tozero")
-    return styled(drawn, 290).update_layout(showlegend=len(tracks) > 1)
+    axis = {"range": [0, reach], "dtick": 0.1 if reach <= 0.6 else 0.2}
+    drawn.update_xaxes(title_text="probability", **axis)
+    drawn.update_yaxes(title_text="frequency", **axis)
+    return styled(drawn, 320).update_layout(showlegend=len(tracks) > 1)
 
 
 def _level_figure(tracks: dict[str, dict[str, Any]]) -> str:
@@ -126,8 +142,9 @@ def _level_figure(tracks: dict[str, dict[str, Any]]) -> str:
         )  # fmt: skip
     line = {"color": RED, "dash": "4px,4px", "width": 1.2}
     drawn.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
-    drawn.update_xaxes(title_text="level of the quantile", range=[0, 1])
-    drawn.update_yaxes(title_text="labels at or below it", range=[0, 1.02])
+    axis = {"range": [0, 1.02], "dtick": 0.2}
+    drawn.update_xaxes(title_text="level of the quantile", **axis)
+    drawn.update_yaxes(title_text="labels at or below it", **axis)
     caption = "Share of labels at or below each quantile; on the dashed line a quantile means what it says."
     return figure(styled(drawn, 300).update_layout(showlegend=len(tracks) > 1), "level-figure", caption)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from strategies.report import figures, numbers
 from strategies.report.learning import explanation_body, training_body
-from strategies.report.page import Section, facts, figure, notes, said, table
+from strategies.report.page import Section, facts, figure, how_to, notes, said, table
 from strategies.report.reliability import reliability_body
 from strategies.result import METRICS, BacktestResult
 from strategies.study import Study
@@ -149,7 +149,7 @@ def _folds(study: Study) -> str:
     words += f"; in {gone} the account was gone before it began" if gone else ""
     words += f"; {idle} decided no order (what was held before may still move them)." if idle else "."
     drawn = (
-        figure(figures.fold_figure(folds), "fold-figure")
+        figure(figures.fold_figure(folds), "fold-figure", "Green: the fold earned after costs; red: it lost.")
         if len(folds) > 1 and any(f["net_return"] for f in folds)
         else ""
     )
@@ -278,7 +278,5 @@ def _fact(key: str, value: Any) -> str:
 
 
 def _run(study: Study) -> str:
-    settings = [(str(key), "none" if value is None else str(value)) for key, value in study.config.items()]
     body = facts([("seed", str(study.seed)), ("took", f"{study.seconds:,.1f} s"), ("configurations tried", "1")])
-    body += "<h3>Settings</h3>" + facts(settings)
-    return body + "<h3>Versions</h3>" + facts((str(k), str(v)) for k, v in study.versions.items())
+    return body + how_to(study.command, study.config.items(), study.versions)

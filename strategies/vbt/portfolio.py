@@ -169,23 +169,31 @@ def simulate(
     # The shift, in one place: what row t decided is ordered on row t + 1, at its open.
     ordered = np.concatenate([np.full_like(targets[:1], np.nan), targets[:-1]])
     decided = close.shift(1).to_numpy(np.float64)
-    orders = ~np.isnan(ordered)
+    if targets.ndim == 2:
+        opened, decided = opened[:, None], decided[:, None]
     settings = {
+        **execution(ordered, opened, decided, cash * scale.money),
         "size": ordered if columns is None else pd.DataFrame(ordered, bars.index, columns),
-        "size_type": "targetpercent",
-        "price": opened if columns is None else opened[:, None],
-        # The account is valued at the close that decided (without this: at the price of the fill).
-        "val_price": -np.inf,
-        "min_size": np.nan_to_num(_smallest(decided, cash * scale.money, ordered)),
         "fees": costs.commission,
         "slippage": costs.slippage,
-        "init_cash": cash * scale.money,
-        "log": orders if log else False,
-        "max_orders": max(int(orders.sum()), 1),
-        "max_logs": max(int(orders.sum()), 1),
+        "log": ~np.isnan(ordered) if log else False,
     }
     return kind.from_orders(close, **{**settings, **options})
 
 
-def _smallest(decided: np.ndarray, cash: float, ordered: np.ndarray) -> np.ndarray:
-    return smallest_units(decided if ordered.ndim == 1 else decided[:, None], cash, ordered)
+def execution(ordered: np.ndarray, opened: np.ndarray, decided: np.ndarray, cash: float) -> dict[str, Any]:
+    """Return the rule of execution in vectorbt's words: target weights `ordered` by the rows they fill on.
+
+    `opened` are those rows' opens, `decided` the closes that decided; all of one shape, or of shapes that broadcast.
+    The account is valued at the close that decided (without `val_price`: at the price of the fill).
+    """
+    orders = max(int((~np.isnan(ordered)).sum()), 1)
+    return {
+        "size_type": "targetpercent",
+        "price": opened,
+        "val_price": decided,
+        "min_size": np.nan_to_num(smallest_units(decided, cash, ordered)),
+        "init_cash": cash,
+        "max_orders": orders,
+        "max_logs": orders,
+    }

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import vectorbt as vbt
-from vectorbt._engine import is_rust_available
-from vectorbt.portfolio.enums import OrderStatus, OrderStatusInfo
+from joblib import Parallel, delayed
 
-from mlcore.errors import BarwiseError
+from mlcore.bars import bars_sha256
+from mlcore.content import code_of, sha256_of
+from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.plugins import SIZERS
+from mlcore.store.folds import versions
+from strategies.backtest import backtest
 from strategies.costs import Costs
-from strategies.measures import returns_per_year, sharpe_or_note
-from strategies.orders import (
-    CLIP_TOLERANCE,
-    MIN_ACCOUNT,
-    check_forecasts_before,
-    checked_cash,
-    checked_prices,
-    order_targets,
+from strategies.measures import returns_per_year
+from strategies.orders import check_forecasts_before, checked_cash, order_targets
+from strategies.policy import (
+    VOLATILITY_WINDOW,
+    Policy,
+    annual_volatility,
+    forecast_rows,
+    sizes_of,
+    target_weights,
+    weights_of,
 )
-from strategies.policy import VOLATILITY_WINDOW, Policy, annual_volatility, forecast_rows, sizes_of, weights_of
-from strategies.result import METRICS
-from strategies.vbt.portfolio import Scale, simulate
+from strategies.result import BacktestResult
+from strategies.vbt.accounts import Accounts, Orders
+from strategies.vbt.kept import KeptChunks, drop_chunks
+from strategies.vbt.run import FELL_BACK
 
-# A chunk holds at most so many bars x columns, and so many orders (vectorbt logs some 300 bytes each).
-CELLS_AT_A_TIME, ORDERS_AT_A_TIME = 2_000_000, 500_000
+# Bars x combinations of a chunk: about half a second of work, small beside what a worker needs to start.
+CELLS_AT_A_TIME = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class Grid:
         return [Costs(*pair) for pair in dict.fromkeys(itertools.product(self.commission, self.slippage))]
 
 
+__all__ = ["Grid", "drop_chunks", "parse_sizer", "read_forecasts", "run_row", "sweep"]
+
 PARAMETERS = tuple(field.name for field in fields(Grid))
 Progress = Callable[[str, int, int], None]
 
@@ -80,29 +90,83 @@ def sweep(
     days_per_year: float = 365.0,
     volatility_window: int = VOLATILITY_WINDOW,
     cells_at_a_time: int = CELLS_AT_A_TIME,
+    n_jobs: int | None = None,
+    work: str | Path | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> pd.DataFrame:
-    """Trade every combination of `grid` over the span of `forecasts`; return one row each.
+    """Trade every combination of `grid` over the span of `forecasts`; return one row each, in the order of the grid.
 
     Columns: the grid's parameters, then `METRICS`, the same numbers `run_vectorbt` gives (NaN where it gives None),
+    ``sharpe_of_bars``, which is `vbt.Portfolio.sharpe_ratio()` (of bar returns; ``sharpe`` is of daily ones),
     `days`, the UTC days with a bar, and `years`, those days over the returns a year has (`strategies.measures`).
     The forecasts are not made again, and are refused where a model knew its own bar (`LookAheadError`).
-    `bars` may begin before the forecasts, so that volatility is warm.
+    `bars` may begin before the forecasts, so that volatility is warm. `run_row` runs any row in full.
+
+    Combinations that give the same orders at the same costs are traded once, and all count as tried. ``table.attrs``:
+    ``tried``, ``traded`` (how many were simulated), ``kernel`` (``"rust"``, or ``"numba"``, with a warning), and the
+    ``settings`` that `run_row` needs.
+
+    Parameters
+    ----------
+    n_jobs : chunks traded at a time, by joblib; None is what `joblib.parallel_config` says (its ``backend="dask"``
+        moves the chunks to a cluster), or 1. Any number, and any backend, gives the same bytes.
+    work : folder to keep finished chunks in. The same sweep with the same `work` takes them from there, so a run that
+        was killed goes on where it was. They stay there until `drop_chunks(work)`.
+    progress : called as ``progress("sweep", done, total)``, in combinations.
     """
     check_forecasts_before(forecasts, bars)
+    settings = {"cash": checked_cash(cash), "days_per_year": days_per_year, "volatility_window": volatility_window}
     rows = forecast_rows(forecasts, bars)
-    market = _Market(bars.iloc[rows], checked_cash(cash), days_per_year)
-    cells = list(itertools.product(grid.rules(), grid.costs()))
     volatility = annual_volatility(bars, volatility_window, days_per_year).iloc[rows]
-    traded = _weigh(forecasts.reindex(bars.index[rows]), volatility)
-    found: list[pd.DataFrame] = []
-    for done, chunk in _chunks(cells, traded, cells_at_a_time // len(market.bars)):
-        progress("sweep", done, len(cells))
-        found.append(market.trade(*chunk))
-    progress("sweep", len(cells), len(cells))
-    tried = pd.DataFrame([{**vars(policy), "sizer": sizer, **vars(cost)} for (policy, sizer), cost in cells])
-    table = pd.concat([tried[list(PARAMETERS)], pd.concat(found, ignore_index=True)], axis=1)
-    return table.assign(days=len(market.last_of_day), years=len(market.last_of_day) / market.per_year)
+    span = bars[["open", "close"]].iloc[rows]
+    traded = _Traded(forecasts.reindex(span.index), volatility, span, settings["cash"], days_per_year)
+    cells = list(itertools.product(grid.rules(), grid.costs()))
+    _check_sizers(traded, grid)
+    size = max(1, cells_at_a_time // len(span))
+    chunks = [cells[begin : begin + size] for begin in range(0, len(cells), size)]
+    kept = KeptChunks(work, "" if work is None else _key(traded, cells, size))
+    found = _trade_all(traded, chunks, kept, n_jobs, lambda done: progress("sweep", done, len(cells)))
+    days = span.index.floor("D").nunique()  # type: ignore[attr-defined]
+    table = _table(cells, found).assign(days=days, years=days / returns_per_year(span, days_per_year))
+    table.attrs["settings"] = settings
+    if table.attrs["kernel"] != "rust":
+        reason = next(part.attrs["fallback"] for part in found if part.attrs["fallback"])
+        warnings.warn(FELL_BACK.format(reason=reason), BarwiseWarning, stacklevel=2)
+    return table
+
+
+def run_row(
+    table: pd.DataFrame,
+    row: int,
+    forecasts: pd.DataFrame,
+    bars: pd.DataFrame,
+    *,
+    engine: str = "both",
+) -> dict[str, BacktestResult]:
+    """Run one row of a sweep's table in full, in the engines of `backtest`: equity, orders, trades, everything.
+
+    `row` is its position; `forecasts` and `bars` are those of the sweep. Cash, year and volatility are as they were.
+    """
+    if not 0 <= row < len(table):
+        raise BarwiseError(f"`row` is {row}; the table has rows 0 to {len(table) - 1}.")
+    one: Any = table.iloc[row].to_dict()
+    settings = table.attrs["settings"]
+    name, params = parse_sizer(one["sizer"])
+    policy = Policy(**{field.name: one[field.name] for field in fields(Policy)})
+    days, window = settings["days_per_year"], settings["volatility_window"]
+    weights = target_weights(
+        forecasts, bars, policy=policy, sizer=name, sizer_params=params, volatility_window=window, days_per_year=days
+    )
+    results, _ = backtest(
+        bars.loc[weights.index],
+        weights,
+        engine=engine,  # type: ignore[arg-type]
+        costs=Costs(one["commission"], one["slippage"]),
+        cash=settings["cash"],
+        days_per_year=days,
+        forecasts=forecasts,
+    )
+    return results
 
 
 def parse_sizer(recipe: str) -> tuple[str, dict[str, float]]:
@@ -138,110 +202,97 @@ def read_forecasts(path: str | Path) -> pd.DataFrame:
     return forecasts
 
 
-def _weigh(forecasts: pd.DataFrame, volatility: pd.Series) -> Callable[[Policy, str], np.ndarray]:
-    """Return a function from rule to ``(N,)`` order targets that keeps the last answer (costs vary fastest)."""
+@dataclass(frozen=True)
+class _Traded:
+    """What every chunk reads."""
+
+    forecasts: pd.DataFrame
+    volatility: pd.Series
+    bars: pd.DataFrame
+    cash: float
+    days_per_year: float
+
+    def sizes(self, sizer: str) -> np.ndarray:
+        name, params = parse_sizer(sizer)
+        return sizes_of(self.forecasts, self.volatility, name, params)
+
+
+_Cell = tuple[tuple[Policy, str], Costs]
+
+
+def _trade_all(
+    traded: _Traded,
+    chunks: list[list[_Cell]],
+    kept: KeptChunks,
+    n_jobs: int | None,
+    tell: Callable[[int], None],
+) -> list[pd.DataFrame]:
+    """Return the measures of every chunk, in order, from what is kept and from what is traded now."""
+    found = {number: part for number in range(len(chunks)) if (part := kept.load(number)) is not None}
+    missing = [number for number in range(len(chunks)) if number not in found]
+    work = (delayed(_trade_chunk)(traded, number, chunks[number]) for number in missing)
+    tell(sum(map(len, found.values())))
+    for number, part in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
+        kept.save(number, part)
+        found[number] = part
+        tell(sum(map(len, found.values())))
+    return [found[number] for number in range(len(chunks))]
+
+
+def _trade_chunk(traded: _Traded, number: int, cells: Sequence[_Cell]) -> tuple[int, pd.DataFrame]:
+    """Return the chunk's number and its measures; what orders the same at the same costs is simulated once."""
+    accounts = Accounts(traded.bars, traded.cash, traded.days_per_year)
+    distinct: dict[tuple[bytes, bytes, Costs], int] = {}
+    orders: list[Orders] = []
+    positions = []
+    for (_, cost), given in _given(traded, cells):
+        key = (given.rows.tobytes(), given.targets.tobytes(), cost)
+        if key not in distinct:
+            distinct[key] = len(orders)
+            orders.append(given)
+        positions.append(distinct[key])
+    part = accounts.trade(orders, [cost for *_, cost in distinct]).iloc[positions].reset_index(drop=True)
+    part.attrs = {"traded": len(orders), "fallback": accounts.fallback}
+    return number, part
+
+
+def _given(traded: _Traded, cells: Sequence[_Cell]) -> Iterator[tuple[_Cell, Orders]]:
+    """Yield each cell with its orders; costs vary fastest, so an answer is kept until the rule changes."""
     sizes: dict[str, np.ndarray] = {}
-    last: dict[tuple[Policy, str], np.ndarray] = {}
-
-    def traded(policy: Policy, sizer: str) -> np.ndarray:
-        if (policy, sizer) not in last:
-            if sizer not in sizes:
-                name, params = parse_sizer(sizer)
-                sizes[sizer] = sizes_of(forecasts, volatility, name, params)
-            weights = pd.Series(weights_of(forecasts, sizes[sizer], policy), index=forecasts.index)
-            last.clear()
-            last[policy, sizer] = order_targets(weights)
-        return last[policy, sizer]
-
-    return traded
+    last, orders = None, None
+    for rule, cost in cells:
+        policy, sizer = rule
+        if sizer not in sizes:
+            sizes = {sizer: traded.sizes(sizer)} if len(sizes) > 8 else sizes | {sizer: traded.sizes(sizer)}
+        if rule != last:
+            weights = pd.Series(weights_of(traded.forecasts, sizes[sizer], policy), traded.bars.index)
+            last, orders = rule, Orders.of(order_targets(weights))
+        assert orders is not None
+        yield (rule, cost), orders
 
 
-def _chunks(cells: list, traded: Callable, most: int) -> Iterator[tuple[int, tuple[np.ndarray, list[Costs]]]]:
-    """Yield cells done before, and ``(targets, costs)`` of the next columns: as many as a chunk may hold."""
-    columns: list[np.ndarray] = []
-    costs: list[Costs] = []
-    orders = 0
-    for number, ((policy, sizer), cost) in enumerate(cells):
-        targets = traded(policy, sizer)
-        given = int(np.isfinite(targets).sum())
-        if columns and (len(columns) >= most or orders + given > ORDERS_AT_A_TIME):
-            yield number - len(columns), (np.column_stack(columns), costs)
-            columns, costs, orders = [], [], 0
-        columns.append(targets)
-        costs.append(cost)
-        orders += given
-    yield len(cells) - len(columns), (np.column_stack(columns), costs)
+def _table(cells: Sequence[_Cell], found: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return parameters and measures side by side, with how many were tried, traded, and by which kernel."""
+    tried = pd.DataFrame([{**vars(policy), "sizer": sizer, **vars(cost)} for (policy, sizer), cost in cells])
+    table = pd.concat([tried[list(PARAMETERS)], pd.concat(found, ignore_index=True)], axis=1)
+    table.attrs = {
+        "tried": len(table),
+        "traded": sum(part.attrs["traded"] for part in found),
+        "kernel": "numba" if any(part.attrs["fallback"] for part in found) else "rust",
+    }
+    return table
 
 
-class _Market:
-    """One span of bars and one account, to trade many columns of targets over."""
+def _check_sizers(traded: _Traded, grid: Grid) -> None:
+    """Refuse a sizer that cannot be used before any chunk is given out."""
+    for sizer in dict.fromkeys(grid.sizer):
+        traded.sizes(sizer)
 
-    def __init__(self, bars: pd.DataFrame, cash: float, days_per_year: float) -> None:
-        checked_prices(bars)
-        # vectorbt turns an index with a time zone into objects on every wrap: 0.5 s each for 130,000 bars.
-        self.bars = bars[["open", "close"]].set_axis(pd.DatetimeIndex(bars.index).tz_localize(None))
-        self.cash, self.per_year = cash, returns_per_year(bars, days_per_year)
-        self.scale = Scale.of(self.bars, cash)
-        self.kernel = "rust" if is_rust_available() else "numba"
-        days = pd.DatetimeIndex(self.bars.index).floor("D")
-        self.last_of_day = np.flatnonzero(np.r_[days[1:] != days[:-1], True])
-        self.days = days[self.last_of_day]
-        self.opened = self.bars["open"].to_numpy(np.float64)
 
-    def trade(self, targets: np.ndarray, costs: Sequence[Costs]) -> pd.DataFrame:
-        """Return `METRICS` of ``(N, columns)`` targets, one row a column."""
-        portfolio: vbt.Portfolio = simulate(
-            self.bars,
-            targets,
-            costs[0],
-            self.cash,
-            scale=self.scale,
-            columns=pd.RangeIndex(targets.shape[1]),
-            log=True,
-            engine=self.kernel,
-            fees=np.array([[cost.commission for cost in costs]]),
-            slippage=np.array([[cost.slippage for cost in costs]]),
-        )
-        equity = portfolio.value(engine=self.kernel).to_numpy() / self.scale.money
-        return pd.DataFrame({**self._of_equity(equity), **self._of_log(portfolio.log_records, equity)})[list(METRICS)]
-
-    def _of_equity(self, equity: np.ndarray) -> dict[str, np.ndarray]:
-        daily = pd.DataFrame(equity[self.last_of_day], index=self.days)
-        returns = vbt.returns.accessors.ReturnsDFAccessor.from_value(
-            daily,
-            init_value=self.cash,
-            engine=self.kernel,
-            freq="1D",
-            year_freq=pd.Timedelta(days=self.per_year),
-        )
-        own = returns.sharpe_ratio().to_numpy() if len(daily) > 1 else np.full(equity.shape[1], np.nan)
-        lowest, moves = equity.min(axis=0) / self.cash, returns.obj.to_numpy()
-        sharpe = [sharpe_or_note(float(own[k]), moves[:, k], float(lowest[k]))[0] for k in range(len(own))]
-        # The first bar fills nothing, so its equity is the starting cash and counts in the drawdown.
-        falls = pd.DataFrame(equity).vbt.drawdown(engine=self.kernel).to_numpy()
-        return {
-            "sharpe": np.array([np.nan if value is None else value for value in sharpe]),
-            "max_drawdown": np.maximum(-falls.min(axis=0), 0.0),
-            "total_return": np.where(lowest <= MIN_ACCOUNT, np.nan, equity[-1] / self.cash - 1),
-            "final_value": equity[-1],
-        }
-
-    def _of_log(self, log: np.ndarray, equity: np.ndarray) -> dict[str, np.ndarray]:
-        """Count and sum the log as `run_vectorbt` reads it."""
-        status, columns = log["res_status"], equity.shape[1]
-        turned = log[status == OrderStatus.Rejected]
-        wanted = np.abs(turned["req_size"] * turned["value"] / turned["val_price"] - turned["position"])
-        broke = turned["res_status_info"] == OrderStatusInfo.ValueZeroNeg
-        turned = turned[broke | (wanted >= turned["req_min_size"] * (1 - CLIP_TOLERANCE))]  # the rest is dust
-        rejected = np.bincount(turned["col"], minlength=columns)
-        names = ("col", "idx", "res_size", "res_price", "res_fees")
-        col, idx, lots, scaled, fees = (log[name][status == OrderStatus.Filled] for name in names)
-        value = lots * self.scale.lot * scaled / self.scale.price
-        off = np.abs(scaled / self.scale.price - self.opened[idx])
-        amounts = {
-            "turnover": value / equity[idx - 1, col],
-            "slippage_paid": lots * self.scale.lot * off,
-            "commission_paid": fees / self.scale.money,
-        }
-        sums = {name: np.bincount(col, weights=amount, minlength=columns) for name, amount in amounts.items()}
-        return {"n_orders": np.bincount(col, minlength=columns) + rejected, "n_rejected": rejected, **sums}
+def _key(traded: _Traded, cells: Sequence[_Cell], size: int) -> str:
+    """Return what kept chunks must agree in to be this sweep's."""
+    forecasts = traded.forecasts.select_dtypes("number").assign(volatility=traded.volatility)
+    given = [[*asdict(policy).values(), sizer, *asdict(cost).values()] for (policy, sizer), cost in cells]
+    frames = [bars_sha256(forecasts), bars_sha256(traded.bars)]
+    code = code_of(Accounts, *(SIZERS[parse_sizer(sizer)[0]] for sizer in dict.fromkeys(s for (_, s), _ in cells)))
+    return sha256_of([frames, traded.cash, traded.days_per_year, given, size, code, versions()])[:32]

@@ -1,4 +1,4 @@
-"""What a sweep found: the best rows beside the number tried, and heatmaps of all."""
+"""What a sweep found: the best rows beside the number tried, and heatmaps and surfaces of all."""
 
 from __future__ import annotations
 
@@ -67,43 +67,76 @@ def write_sweep(table: pd.DataFrame, config: dict[str, Any], folder: Path) -> No
     found = {"tried": len(table), "best": best, "config": config}
     text = json.dumps(found, indent=2, default=lambda value: value.item())
     (folder / "sweep.json").write_text(text + "\n")
-    panels = heatmap_panels(table)
+    panels = panels_of(table, heatmap_axes(table))
     (folder / "heatmap.html").write_text(_html(table, best, panels), encoding="utf-8")
     png_heatmap(panels, f"{len(table):,} combinations tried").savefig(folder / "heatmap.png", dpi=120)
 
 
 def _html(table: pd.DataFrame, best: list[dict[str, Any]], panels: dict[str, pd.DataFrame]) -> str:
     lead = f"{len(table):,} combinations tried over {table['days'].iloc[0]:,} days out of sample, in vectorbt."
+    same = table.attrs.get("traded", len(table))
+    if same < len(table):
+        lead += f" {same:,} of them were traded: the others gave the same orders at the same costs, and count as tried."
+    reach = _reach(panels)
+    parts = [
+        Section("top", "", said(lead)),
+        Section("best", "The best, and how many were tried", notes(map(sentence, best))),
+        Section("map", "All of them", _heatmaps(panels, reach, len(best))),
+    ]
+    axes = surface_axes(table)
+    if axes is not None:
+        parts.append(Section("surface", "As a surface", _surfaces(panels_of(table, axes), reach)))
+    return page("Sweep of trading rules over one set of forecasts", parts)
+
+
+def _heatmaps(panels: dict[str, pd.DataFrame], reach: float, costs: int) -> str:
     first = next(iter(panels.values()))
     caption = (
         f"Sharpe ratio by {first.columns.name} and {first.index.name}; what else was varied is at its median. "
         "Grey: undefined."
     )
-    shown = len(panels) < len(best)
-    caption += f" The {len(panels)} dearest of {len(best)} costs; sweep.parquet holds all." if shown else ""
-    reach = _reach(panels)
+    caption += f" The {len(panels)} dearest of {costs} costs; sweep.parquet holds all." if len(panels) < costs else ""
     drawn = "".join(
         f"<h3>{name}</h3>{figure(html_heatmap(grid, reach), f'heatmap-{number}')}"
         for number, (name, grid) in enumerate(panels.items())
     )
-    parts = [
-        Section("top", "", said(lead)),
-        Section("best", "The best, and how many were tried", notes(map(sentence, best))),
-    ]
-    return page(
-        "Sweep of trading rules over one set of forecasts",
-        [*parts, Section("map", "All of them", drawn + said(caption, "small"))],
+    return drawn + said(caption, "small")
+
+
+def _surfaces(panels: dict[str, pd.DataFrame], reach: float) -> str:
+    first = next(iter(panels.values()))
+    caption = (
+        f"The same ratio over {first.columns.name} and {first.index.name}: a rule worth trusting stands on a plateau, "
+        "one found by luck on a spike. Turn it by dragging. What else was varied is at its median; holes: undefined."
     )
+    drawn = "".join(
+        f"<div><h3>{name}</h3>{figure(html_surface(grid, reach), f'surface-{number}')}</div>"
+        for number, (name, grid) in enumerate(panels.items())
+    )
+    return f'<div class="pair">{drawn}</div>' + said(caption, "small")
 
 
-def heatmap_panels(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return one grid of Sharpe ratios a cost, dearest first, at most `MOST_PANELS`: title -> values.
-
-    Columns and rows are the two parameters with the most values (`entry` and `sizer` win ties); what else was
-    varied is taken at its median, so that a cell is what its parameters gave, not the luckiest of its rest.
-    """
+def heatmap_axes(table: pd.DataFrame) -> tuple[str, str]:
+    """Return the two parameters with the most values, costs aside (`entry` and `sizer` win ties)."""
     names = [name for name in ("entry", "sizer", *PARAMETERS) if name not in COSTS]
     x, y = sorted(dict.fromkeys(names), key=lambda name: -table[name].nunique())[:2]
+    return x, y
+
+
+def surface_axes(table: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the two numeric parameters with the most values, costs aside; None where two have not three each."""
+    names = [name for name in PARAMETERS if name not in COSTS and pd.api.types.is_numeric_dtype(table[name])]
+    x, y = sorted(names, key=lambda name: -table[name].nunique())[:2]
+    return (x, y) if table[y].nunique() >= 3 else None
+
+
+def panels_of(table: pd.DataFrame, axes: tuple[str, str]) -> dict[str, pd.DataFrame]:
+    """Return one grid of Sharpe ratios a cost, dearest first, at most `MOST_PANELS`: title -> values.
+
+    Columns and rows are the two parameters in `axes`; what else was varied is taken at its median, so that a cell is
+    what its parameters gave, not the luckiest of its rest.
+    """
+    x, y = axes
     costs = table[COSTS].drop_duplicates().sort_values(COSTS, ascending=False).head(MOST_PANELS)
     panels = {}
     for commission, slippage in costs.itertuples(index=False):
@@ -138,6 +171,30 @@ def html_heatmap(grid: pd.DataFrame, reach: float) -> go.Figure:
     drawn.update_xaxes(title_text=str(grid.columns.name), type="category")
     drawn.update_yaxes(title_text=str(grid.index.name), type="category", autorange="reversed")
     return styled(drawn, 190 + 28 * len(grid)).update_layout(plot_bgcolor="#e5e7eb")
+
+
+def html_surface(grid: pd.DataFrame, reach: float) -> go.Figure:
+    """Return one panel as a surface over its two numeric axes, in the colours of `html_heatmap`."""
+    grid = grid.sort_index().sort_index(axis=1)
+    hover = f"{grid.columns.name} %{{x}}<br>{grid.index.name} %{{y}}<br>Sharpe %{{z:.3f}}<extra></extra>"
+    drawn = go.Figure(
+        go.Surface(
+            x=grid.columns.to_numpy(np.float64),
+            y=grid.index.to_numpy(np.float64),
+            z=grid.to_numpy(np.float64),
+            colorscale="RdBu",
+            cmin=-reach,
+            cmax=reach,
+            showscale=False,
+            hovertemplate=hover,
+        )
+    )
+    axes = {
+        "xaxis": {"title": {"text": str(grid.columns.name)}},
+        "yaxis": {"title": {"text": str(grid.index.name)}},
+        "zaxis": {"title": {"text": "Sharpe"}},
+    }
+    return styled(drawn, 380).update_layout(scene={**axes, "camera": {"eye": {"x": 1.5, "y": -1.6, "z": 0.9}}})
 
 
 def png_heatmap(panels: dict[str, pd.DataFrame], title: str) -> Figure:

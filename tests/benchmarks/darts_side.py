@@ -2,11 +2,11 @@
 
 Run by the Python of another virtualenv (`make_darts_env.sh`), which has Darts and nothing of Barwise:
 
-    python darts_side.py TASK.npz LSTM '[[32, 0.001, 3], [256, 0.004, 3]]'
+    python darts_side.py TASK.npz LSTM '[[32, 0.001, 3], [256, 0.004, 3]]' '[0, 1, 2]'
 
-Each setting is batch, learning rate, epochs. The file holds `table` (N, F) and `target` (N,), float32: what is known at
-the close of bar t, and a trailing quantity; `trained`, first and last row to learn from; `held_out` rows; `lookback`;
-`ahead`: row t is to foretell ``target[t + ahead]``; `checks` an epoch.
+Each setting is batch, learning rate, epochs; each is trained once a seed. The file holds `table` (N, F) and `target`
+(N,), float32: what is known at the close of bar t, and a trailing quantity; `trained`, first and last row to learn
+from; `held_out` rows; `lookback`; `ahead`: row t is to foretell ``target[t + ahead]``; `checks` an epoch.
 
 Time is of the optimiser's steps and what Lightning does around them: loggers, progress bar, checkpoints and Darts' own
 validation are off, and neither the making of series and trainer nor our judging counts.
@@ -78,14 +78,14 @@ class Judge(pytorch_lightning.Callback):
         return float((torch.cat(said) - self.truth).square().mean())
 
 
-def train(task: dict, kind: str, batch: int, rate: float, epochs: int, seed: int = 0) -> None:
+def train(task: dict, kind: str, batch: int, rate: float, epochs: int, seed: int) -> None:
     first, last = (int(row) for row in task["trained"])
     lookback, ahead = int(task["lookback"]), int(task["ahead"])
     begin, n_rows = first - lookback + 1, last - first + 1
     steps = -(-n_rows // batch)
 
     def tell(**facts) -> None:
-        print(json.dumps({"batch": batch, "learning_rate": rate, **facts}), flush=True)
+        print(json.dumps({"batch": batch, "learning_rate": rate, "seed": seed, **facts}), flush=True)
 
     judge = Judge(task, n_rows / steps, max(1, steps // int(task["checks"])), tell)
     model_class, sizes = KINDS[kind]
@@ -104,7 +104,7 @@ def train(task: dict, kind: str, batch: int, rate: float, epochs: int, seed: int
     tell(parameters=n_parameters, steps=judge.steps, expected_steps=steps * epochs)
 
 
-def main(path: str, kind: str, settings: str) -> None:
+def main(path: str, kind: str, settings: str, seeds: str) -> None:
     warnings.filterwarnings("ignore")
     for name in ("pytorch_lightning", "lightning.pytorch", "darts"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -114,7 +114,8 @@ def main(path: str, kind: str, settings: str) -> None:
     with np.load(path) as stored:
         task = dict(stored)
     for batch, rate, epochs in json.loads(settings):
-        train(task, kind, int(batch), float(rate), int(epochs))
+        for seed in json.loads(seeds):
+            train(task, kind, int(batch), float(rate), int(epochs), int(seed))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,14 @@ first is its default), and the one with the lowest loss is the rival. Ours has i
   window, also of those with little past. Its Transformer has a decoder (one layer is the least; one token) and absolute
   positions; ours sees bars through a band. Darts' windows are cut one by one, which its users pay for too.
 
+Each side is trained from three seeds, and its median counts: one seed's best loss is up to 1% off another's, which is
+as much as is allowed. Darts' best loss is the median of its three bests (each the lowest of all checks of a seed, a
+lucky dip included), its seconds the median of those three times; our seconds are the median of three times to one loss.
+
 `ratio`: our seconds to at most 1% above Darts' best loss, over Darts' seconds to that best. `even_ratio`: both to the
-loss 1% above. `same_loss_ratio`: both to Darts' best itself. `worst_ratio_of_3_seeds` is infinite where a seed of ours
-never gets there; Darts has one seed a setting, and its best is the lowest of all its checks, a lucky dip included.
+loss 1% above. `same_loss_ratio`: both to Darts' best itself. `worst_ratio` is that of our slowest seed; a seed that
+never gets there counts as infinite. `one_pass`: our seconds for one pass over the rows, over Darts' seconds to its
+best: a ratio below that would take learning from less than all rows.
 """
 
 from __future__ import annotations
@@ -52,6 +57,7 @@ from tests.benchmarks.test_training import CHECKS, curve, seconds_to
 
 LOOKBACK, HORIZON, N_BARS, N_HELD_OUT = 60, 5, 24_000, 4_000
 AHEAD = HORIZON + 1
+SEEDS = (0, 1, 2)
 LIMITS = {LSTM: 1 / 8, TCN: 1 / 30, Transformer: 1 / 10}
 SETTINGS = {  # batch, learning rate, epochs: a little past the epoch in which the loss is lowest
     LSTM: [(32, 1e-3, 3), (256, 4e-3, 5)],
@@ -116,10 +122,10 @@ def darts_python():
 
 
 def darts_curves(python, task, kind, folder):
-    """Versions; and by setting ``(checks, 2)`` seconds and loss, and the facts of its last line."""
+    """Versions; and by setting one ``(checks, 2)`` of seconds and loss a seed, and the facts of its last line."""
     np.savez(folder / "task.npz", **task)
     script = Path(__file__).with_name("darts_side.py")
-    command = [python, script, folder / "task.npz", kind.__name__, json.dumps(SETTINGS[kind])]
+    command = [python, script, folder / "task.npz", kind.__name__, json.dumps(SETTINGS[kind]), json.dumps(SEEDS)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)  # it has no Barwise, and needs none
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -127,12 +133,24 @@ def darts_curves(python, task, kind, folder):
     said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     runs = []
     for batch, rate, _ in SETTINGS[kind]:
-        lines = [line for line in said[1:] if (line["batch"], line["learning_rate"]) == (batch, rate)]
-        points = np.array([(line["seconds"], line["validation"]) for line in lines[:-1]])
-        facts = lines[-1] | lines[-2]
-        assert facts["steps"] == facts["expected_steps"], "Darts did not learn from the rows it was to learn from"
-        runs.append((points, facts))
+        told = [[one for one in said[1:] if (one["batch"], one["learning_rate"], one["seed"]) == (batch, rate, seed)]
+                for seed in SEEDS]  # fmt: skip
+        for lines in told:
+            assert lines[-1]["steps"] == lines[-1]["expected_steps"], "Darts did not learn from the rows it was to"
+        points = [np.array([(line["seconds"], line["validation"]) for line in lines[:-1]]) for lines in told]
+        runs.append((points, told[0][-1] | told[0][-2]))
     return said[0]["versions"], runs
+
+
+def median_best(points):
+    """The median over seeds of the lowest loss, and of the seconds until each seed's own lowest."""
+    lowest = [one[one[:, 1].argmin()] for one in points]
+    return np.median([loss for _, loss in lowest]), np.median([seconds for seconds, _ in lowest])
+
+
+def median_seconds(points, loss):
+    """The median over seeds of the seconds until `loss` is reached; infinite where most seeds never get there."""
+    return float(np.median([seconds_to(one, loss) for one in points]))
 
 
 @pytest.mark.benchmark(group="darts")
@@ -142,33 +160,34 @@ def test_training_is_sooner_than_darts_at_its_loss(benchmark, request, tmp_path,
     task, ours = request.getfixturevalue(market)
     torch.set_num_threads(1)
     versions, runs = darts_curves(darts_python, task, kind, tmp_path)
-    rival, facts = min(runs, key=lambda run: run[0][:, 1].min())
-    best = rival[:, 1].min()
+    rival, facts = min(runs, key=lambda run: median_best(run[0])[0])
+    best, seconds = median_best(rival)
     near = 1.01 * best
-    curves = [curve(kind(seed=seed), ours) for seed in (1, 2)]  # these warm up what torch sets up once, too
-    curves.insert(0, benchmark.pedantic(curve, args=(kind(), ours), rounds=1))
-    ratios = [seconds_to(points, near) / seconds_to(rival, best) for points, _ in curves]
-    (points, speed), nothing = curves[0], float(np.square(ours[1][1][1]).mean())
-    own = kind().build(21)
+    curves = [curve(kind(seed=seed), ours) for seed in SEEDS[1:]]  # these warm up what torch sets up once, too
+    curves.insert(0, benchmark.pedantic(curve, args=(kind(seed=SEEDS[0]), ours), rounds=1))
+    points, speed = [one for one, _ in curves], curves[0][1]
+    ratio, nothing = median_seconds(points, near) / seconds, float(np.square(ours[1][1][1]).mean())
+    own, rows, loss = kind().build(21), len(ours[1][0][1]), median_best(points)[0]
     benchmark.extra_info.update(
         compared=f"{kind.__name__} / Darts, seconds to its best loss, {market}",
-        ratio=ratios[0],
+        ratio=ratio,
         limit=LIMITS[kind],
-        worst_ratio_of_3_seeds=max(ratios),
-        even_ratio=seconds_to(points, near) / min(seconds_to(run, near) for run, _ in runs),
-        same_loss_ratio=seconds_to(points, best) / seconds_to(rival, best),
-        loss=points[:, 1].min(),
+        worst_ratio=max(seconds_to(one, near) for one in points) / seconds,
+        even_ratio=median_seconds(points, near) / min(median_seconds(run, near) for run, _ in runs),
+        same_loss_ratio=median_seconds(points, best) / seconds,
+        one_pass=rows / speed / seconds,
+        loss=loss,
         darts_loss=best,
-        gain=nothing - points[:, 1].min(),
+        gain=nothing - loss,
         darts_gain=nothing - best,
-        seconds=seconds_to(points, near),
-        darts_seconds=seconds_to(rival, best),
+        seconds=median_seconds(points, near),
+        darts_seconds=seconds,
         bars_per_second=speed,
         darts_bars_per_second=facts["rows_per_second"],
-        rows=len(ours[1][0][1]),
+        rows=rows,
         parameters=sum(p.numel() for p in own.parameters()) + own.width + 1,
         darts_parameters=facts["parameters"],
         darts_setting=f"batch {facts['batch']}, rate {facts['learning_rate']}",
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
     )
-    assert ratios[0] <= LIMITS[kind]
+    assert ratio <= LIMITS[kind]

@@ -113,6 +113,19 @@ def test_the_report_opens_offline(out):
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", text)
 
 
+def test_the_page_says_how_it_was_made_what_colours_mean_and_what_one_threshold_does(out):
+    text = (out / "report.html").read_text()
+    told = json.loads((out / "comparison.json").read_text())
+    assert told["command"].startswith("python compare_models.py --bars ") and told["command"].endswith("--entry 0.05")
+    assert told["command"] in " ".join(
+        re.sub("<.*?>", "", text.split('<pre class="command">')[1].split("</pre>")[0]).split()
+    )
+    assert "Green: the whole interval is lower" in text and "blue: buy and hold" in text
+    assert "both engines: drawdown" in text and "vectorbt: drawdown" not in text
+    assert any("`entry` 0.05" in note for note in told["notes"])
+    assert "<dt>warm_start</dt>" not in text  # a flag of the main job
+
+
 def test_a_mistake_costs_one_line_before_any_training(bars_file, tmp_path, monkeypatch, capsys):
     mistakes = [
         ({"train": "7 bananas"}, "7 bananas"),

@@ -117,6 +117,8 @@ def test_one_fold_alone_after_its_training_is_out_of_sample(place, monkeypatch):
         ({"interval": 0.8}, "--calibration temperature"),
         ({"calibration": "platt", "in_sample": True}, "cannot be calibrated"),
         ({"commission": 2}, "`commission` is 2"),
+        ({"latency": 3}, "it says when a correction goes live, and none is asked for"),
+        ({"symbol": "BTCUSDT"}, "`symbol` is 'BTCUSDT', and no column tells symbols apart"),
     ],
 )
 def test_bad_settings_cost_one_line_and_exit_code_2(place, monkeypatch, capsys, flags, said):
@@ -124,6 +126,27 @@ def test_bad_settings_cost_one_line_and_exit_code_2(place, monkeypatch, capsys, 
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1 and said in errors[0], errors
     assert not (place / "bad").exists()
+
+
+def test_bars_of_another_interval_are_refused_and_those_of_another_symbol_are_told(place, monkeypatch, capsys):
+    random_bars(1500, seed=3, interval="4h").to_parquet(place / "slow.parquet")
+    assert again(place, monkeypatch, "bad", bars=place / "slow.parquet") == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and "`bars` are 0 days 04:00:00 apart" in errors[0], errors
+    for name in ("BTCUSDT_1h", "ETHUSDT_1h"):
+        BARS[:CUT].to_parquet(place / f"{name}.parquet")
+    flags = {"train": 600, "test": 400, "n_jobs": 1, "engine": "vectorbt", "store": place / "bitcoin"}
+    assert run("walk_forward.py", monkeypatch, bars=place / "BTCUSDT_1h.parquet", out=place / "of_btc", **flags) == 0
+    said = {}
+    for name in ("BTCUSDT_1h", "ETHUSDT_1h", "old"):
+        capsys.readouterr()
+        found = again(place, monkeypatch, name, store=place / "bitcoin", bars=place / f"{name}.parquet")
+        assert found == 0
+        said[name] = "The models were fitted on BTCUSDT and forecast ETHUSDT" in " ".join(
+            capsys.readouterr().out.split()
+        )
+        assert said[name] == any("forecast ETHUSDT" in note for note in told(place, name)["notes"])
+    assert said == {"BTCUSDT_1h": False, "ETHUSDT_1h": True, "old": False}
 
 
 def test_a_tampered_model_is_refused(place, monkeypatch, capsys, tmp_path):

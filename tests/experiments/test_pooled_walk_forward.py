@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -52,6 +54,15 @@ def test_every_symbol_has_its_folder_and_the_summary_leads_to_it(out):
     assert page.count("/report.html") == 3
     assert 'href="BUSDT/report.html"' in page
     assert "DUSDT has no bar out of sample" in page
+    assert page.index("<th>buy and hold</th>") < page.index("rank IC</th>") and "buy and hold's Sharpe" in unescape(
+        page
+    )
+    assert "the model earned more on" in page
+    command = re.search('<pre class="command">(.*?)</pre>', page)
+    assert (
+        command
+        and re.sub("<.*?>", "", command[1]) == json.loads((out / "AUSDT" / "result.json").read_text())["command"]
+    )
 
 
 def test_the_summary_holds_what_the_folders_hold(out):
@@ -61,8 +72,12 @@ def test_the_summary_holds_what_the_folders_hold(out):
         result, row = json.loads((out / symbol / "result.json").read_text()), summary.loc[symbol]
         engine = result["engines"]["backtrader"]
         assert row["orders"] == engine["n_orders"] > 0
+        held = result["baselines"]["buy_and_hold"]
         for name in ("total_return", "sharpe", "max_drawdown"):
             assert row[name] == pytest.approx(engine[name])
+        assert (row["buy_and_hold"], row["buy_and_hold_sharpe"]) == pytest.approx(
+            (held["total_return"], held["sharpe"])
+        )
         assert row["rank_ic"] == pytest.approx(result["forecast"]["rank_ic"])
         assert row["agrees"] in (True, "True")
         assert result["reconciliation"]["agrees"] is True

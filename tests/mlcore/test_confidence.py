@@ -77,8 +77,8 @@ def test_a_gain_raises_confidence_and_never_beyond_one():
         ("quantile_width", THREE, Linear(), "monte_carlo_dropout or top_two_gap"),
         ("entrpy", THREE, Linear(), "Did you mean 'entropy'"),
         ("ensemble_agreement", THREE, Linear(), "Linear is one model: use an ensemble"),
-        ("monte_carlo_dropout", THREE, Linear(), "needs a network with `dropout` above 0; this Linear has none"),
-        ("monte_carlo_dropout", THREE, TCN(), "this TCN has none: set its dropout"),
+        ("monte_carlo_dropout", THREE, Linear(), "needs a network with `dropout` above 0; Linear is none: take one"),
+        ("monte_carlo_dropout", THREE, TCN(), "TCN has 0: set it"),
     ],
 )
 def test_a_rule_that_does_not_fit_is_refused_before_anything_is_fitted(name, task, model, said):

@@ -75,6 +75,23 @@ def test_tests_tile_time(case):
 
 
 @settings(max_examples=150)
+@given(cases(), st.integers(1, 300))
+def test_when_a_block_opens_depends_on_no_later_bar(case, k):
+    """Of fewer bars the same blocks open, the last one cut short; so their folds are those of all bars."""
+    index, ends, rows, splitter = case
+    k = min(k, len(index))
+    all_rows = splitter.usable(index, ends, rows)
+    first_rows = splitter.usable(index[:k], ends[:k], None if rows is None else rows[:k])
+    blocks = [block._replace(stop=min(block.stop, k)) for block in splitter.openings(index, all_rows)]
+    assert splitter.openings(index[:k], first_rows) == [block for block in blocks if block.start < k]
+    for number, block in enumerate(splitter.openings(index[:k], first_rows)):
+        fold, whole = splitter.fold(index[:k], first_rows, number, block), splitter.fold(index, all_rows, number, block)
+        np.testing.assert_array_equal(fold.train, whole.train)
+        np.testing.assert_array_equal(fold.test, whole.test)
+        assert fold.trained_through == whole.trained_through < block.start and fold.opened == whole.opened
+
+
+@settings(max_examples=150)
 @given(cases(variable=False))
 @example((stamps(60), fixed_ends(60, 6), None, WalkForward(20, 10, latency=3)))
 def test_gap_equals_purge(case):

@@ -129,6 +129,12 @@ def test_other_features_than_the_fold_s_are_refused(tmp_path):
         LiveForecaster(dataclasses.replace(fold, model=fold.model.set_params(lookback=10_000)), BARS.iloc[:K], FEATURES)
 
 
+def test_bars_of_another_interval_are_refused(tmp_path):
+    fold, _ = stored(tmp_path, make_model("linear", lookback=4))
+    with pytest.raises(BarwiseError, match="was fitted on bars 0 days 01:00:00 apart"):
+        LiveForecaster(fold, random_bars(N, seed=11, interval="2h"), FEATURES)
+
+
 def test_the_past_before_it_goes_live_is_not_changed(tmp_path):
     fold, _ = stored(tmp_path, make_model("linear", lookback=4))
     past = BARS.iloc[:K].copy()

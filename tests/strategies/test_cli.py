@@ -44,7 +44,9 @@ def test_every_field_of_the_main_job_can_be_in_a_config_file(tmp_path):
     ("words", "said"),
     [
         (["--bars", "x", "--days-per-yaer", "1"], "Did you mean '--days-per-year'?"),
-        (["--bars", "x", "--days-per-year", "many"], "days-per-year|days_per_year"),
+        (["--bars", "x", "--days-per-year", "many"], "`days_per_year` is many; it must be a number"),
+        (["--bars", "x", "--brs", "y"], "Did you mean '--bars'"),
+        (["--bars", "x", "stray"], "`stray` belongs to no flag"),
         ([], "bars"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],

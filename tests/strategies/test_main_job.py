@@ -25,7 +25,8 @@ from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies import main_job
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
-from strategies.config import StudyConfig
+from strategies.config import StoredConfig, StudyConfig
+from strategies.main_job import threshold_notes
 from strategies.output import plain, result_json
 from strategies.policy import target_weights
 from tests.conftest import random_bars
@@ -208,7 +209,7 @@ def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     made = job(**OTHERS)
     made.run()
     training = {"warm_start", "incremental", "batched"}
-    own = {"model", "shuffle_labels", "progress", "label", "features", "bars", "store"} | training
+    own = {"model", "shuffle_labels", "progress", "label", "features", "bars", "store", "symbol"} | training
     kept = [{name: call[name] for name in set(call) - own} for call in made.calls["walk_forward"]]
     folds = WalkForward("45D", "9D", expanding=True, latency=2)
     assert kept == [{"folds": folds, "max_gap": 6, "n_jobs": 2, "seed": 23, "confidence": "entropy"}] * 3
@@ -596,3 +597,12 @@ def test_a_loss_that_the_label_does_not_fit_is_refused_before_any_fold_is_fitted
     monkeypatch.setattr(main_job, "walk_forward", walk_forward)
     with pytest.raises(BarwiseError, match="^`loss` is 'huber', which is not for a label of kind 'classes'"):
         made.run()
+
+
+def test_thresholds_that_calibrated_signals_are_held_against_are_told():
+    settings = {"bars": "x", "out": "y"}
+    assert threshold_notes(StudyConfig(**settings, entry=0.1)) == []
+    assert threshold_notes(StudyConfig(**settings, calibration="platt")) == []
+    (said,) = threshold_notes(StudyConfig(**settings, calibration="platt", entry=0.1))
+    assert "`entry` 0.1" in said and "calibrated" in said
+    assert threshold_notes(StoredConfig(store="s", **settings, interval=0.8, exit=-0.1))

@@ -1,5 +1,6 @@
 """Policy: a slow reference, the law of time, and each rule on bars one can follow by hand."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 
 from mlcore.errors import BarwiseError
 from mlcore.plugins import UnknownPluginError
+from strategies.orders import order_targets
 from strategies.policy import (
     Policy,
+    PolicyWalk,
     annual_volatility,
     apply_band,
     held_sides,
-    order_weights,
     target_weights,
     weights_of,
 )
@@ -86,6 +88,20 @@ def test_weights_equal_the_slow_reference(policy: Policy, rows: list[tuple[float
     np.testing.assert_array_equal(fast, reference(signal, confidence, sizes, policy))
 
 
+@given(policies(), st.lists(st.tuples(NUMBERS, SHARES, SHARES), min_size=1, max_size=30), st.integers(1, 7))
+def test_a_walk_shown_some_bars_at_a_time_and_taken_up_again_gives_the_weights_of_all_at_once(
+    policy: Policy, rows: list[tuple[float, float, float]], step: int
+) -> None:
+    signal, confidence, sizes = (np.array(column) for column in zip(*rows, strict=True))
+    parts, state = [], {}
+    for first in range(0, len(rows), step):
+        walk = PolicyWalk(policy, json.loads(json.dumps(state)))
+        parts.append(walk.on(*(column[first : first + step] for column in (signal, confidence, sizes))))
+        state = walk.state
+    found, wanted = np.concatenate(parts), weights_of(frame(signal, confidence), sizes, policy)
+    np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("sizer", ["fixed", "confidence", "volatility_target", "study_rule"])
 def test_bars_after_a_cut_change_nothing_before_it_bit_for_bit(sizer: str) -> None:
     bars, rng = random_bars(300, seed=3), np.random.default_rng(3)
@@ -100,9 +116,7 @@ def test_bars_after_a_cut_change_nothing_before_it_bit_for_bit(sizer: str) -> No
     assert whole.notna().sum() > 50
     for cut in (21, 22, 25, 59, 60, 61, 62, 80, 125, 131, 299):  # volatility speaks first at bar 60
         pd.testing.assert_series_equal(made(cut), whole.iloc[: cut - 20], check_exact=True)
-        pd.testing.assert_series_equal(
-            order_weights(made(cut)), order_weights(whole).iloc[: cut - 20], check_exact=True
-        )
+        np.testing.assert_array_equal(order_targets(made(cut)), order_targets(whole)[: cut - 20])
 
 
 def test_it_enters_at_entry_and_leaves_below_exit() -> None:
@@ -148,7 +162,7 @@ def test_the_band_measures_from_the_last_ordered_target_and_never_keeps_a_side()
 
 def test_orders_are_given_only_where_the_target_changes() -> None:
     targets = pd.Series([NAN, 1.0, 1.0, NAN, NAN, -1.0, 1.0])
-    np.testing.assert_array_equal(order_weights(targets), [NAN, 1.0, NAN, 0.0, NAN, -1.0, 1.0])
+    np.testing.assert_array_equal(order_targets(targets), [NAN, 1.0, NAN, 0.0, NAN, -1.0, 1.0])
 
 
 def test_a_bar_without_a_forecast_is_flat() -> None:

@@ -52,6 +52,8 @@ def test_a_panel_needs_a_choice(bars):
     pd.testing.assert_frame_equal(check_bars(panel, symbol="ETHUSDT"), bars * 2, check_freq=False)
     with pytest.raises(BarsError, match="Did you mean 'ETHUSDT'"):
         check_bars(panel, symbol="ETHUSD")
+    with pytest.raises(BarsError, match="`symbol` is 'ETHUSDT', and no column tells symbols apart"):
+        check_bars(bars, symbol="ETHUSDT")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import warnings
 import pandas as pd
 import pytest
 
-from mlcore.bars.panel import read_panel, symbols_in
+from mlcore.bars.panel import read_panel, symbol_of, symbols_in
 from mlcore.errors import BarsError, BarwiseWarning
 from tests.conftest import random_bars
 
@@ -48,6 +48,14 @@ def test_many_files_are_named_by_the_ticker_in_their_name(tmp_path):
     with pytest.raises(BarsError, match="the symbol 'BTCUSDT' is in"):
         pd.concat([bars.assign(symbol="BTCUSDT"), bars.assign(symbol="AUSDT")]).to_parquet(tmp_path / "both.parquet")
         read_panel([tmp_path / "both.parquet", one])
+
+
+def test_what_one_file_is_of_is_told_by_its_column_or_its_name(panel_file, tmp_path):
+    one, bars = saved(tmp_path, "binance_spot_BTCUSDT_1h")
+    plain, _ = saved(tmp_path, "bars")
+    assert (symbol_of(one), symbol_of(plain), symbol_of(panel_file)) == ("BTCUSDT", None, None)
+    bars.assign(symbol="ETHUSDT").to_parquet(one)
+    assert symbol_of(one) == "ETHUSDT"
 
 
 def test_what_is_wrong_is_said_with_the_symbol(panel_file, tmp_path):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mlcore.bars import resample
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.features import clock_bars, clock_columns, clocks, feature_table, plain_columns, table_for
 from tests.conftest import random_bars
 
@@ -127,6 +127,12 @@ def test_clocks_that_the_bars_cannot_keep_are_refused():
             table_for(needing(clock), BARS, FEATURES)
     with pytest.raises(BarwiseError, match="named once"):
         table_for(needing("5x", "5x"), BARS, FEATURES)
+
+
+def test_a_clock_that_is_no_slower_than_the_bars_is_warned_of_unless_it_says_so_itself():
+    with pytest.warns(BarwiseWarning, match="'15min' is the interval of the bars themselves.*bars shorter than 15min"):
+        table_for(needing("15min"), BARS, FEATURES)
+    table_for(needing("1x", "30min"), BARS, FEATURES)
 
 
 def test_columns_of_a_clock_are_found_by_name():

@@ -144,6 +144,17 @@ def test_what_leads_nowhere_is_refused_with_a_hint(path, given, said):
         make_model(path, **given)
 
 
+@pytest.mark.parametrize(
+    ("path", "named"), [("sklearn.ensemble", "sklearn.ensemble.AdaBoost"), ("torch.nn", "torch.nn.")]
+)
+def test_a_module_is_refused_with_a_class_of_it(path, named):
+    with pytest.raises(BarwiseError, match=f"`model` '{path}' is a module; name a class in it.* As {named}") as told:
+        make_model(path)
+    assert "Did you mean" not in str(told.value)
+    with pytest.raises(BarwiseError, match="has no class 'ExtraTree'. Did you mean 'ExtraTrees(Classifier|Regressor)'"):
+        make_model("sklearn.ensemble.ExtraTree")
+
+
 def test_a_path_has_no_presets():
     with pytest.raises(BarwiseError, match="`preset` is 'light'"):
         make_model("torch.nn.GRU", "light")

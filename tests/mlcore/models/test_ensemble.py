@@ -311,6 +311,14 @@ def test_what_cannot_be_is_refused(model, said):
     assert Says.fits == {}  # before any member is fitted
 
 
+def test_a_name_that_speaks_in_both_regimes_is_refused_and_one_member_alone_is_told():
+    with pytest.raises(BarwiseError, match="names 'hybrid' twice"):
+        RegimeStack(members=("tcn", "hybrid")).member_models()
+    Average(members=(Linear(seed=1), Linear(seed=2))).check_task(NUMBER)  # models may be alike
+    with pytest.warns(BarwiseWarning, match="`members` names one model, 'linear'"):
+        Vote(members="linear").check_task(NUMBER)
+
+
 def test_weights_given_are_used():
     model = fitted(Average(members=(Says(0), Says(1)), weights=(3, 1)))
     rows = np.arange(500, 600)

@@ -41,6 +41,7 @@ def test_members_are_names_with_presets_or_models_that_are_cloned():
         (("lstm:lihgt",), "`preset` is 'lihgt'"),
         ((7,), "`members` holds 7"),
         ((object(),), "a member is a model"),
+        ("linear,lstm, linear", "`members` names 'linear' twice"),
     ],
 )
 def test_what_is_no_member_is_refused(members, said):

@@ -107,6 +107,7 @@ def test_the_manifest_says_where_a_fold_comes_from(kept):
     row = run.folds[1]
     assert record["model"] == "linear"
     assert record["features"] == list(FEATURES.columns)
+    assert (pd.Timedelta(record["interval"]), record["symbol"]) == (pd.Timedelta("1h"), None)
     assert record["label"] == {"recipe": "return(horizon=2, entry='next_open')", "span": 3}
     for name in ("train_start", "trained_through", "test_start"):
         assert record[name] == row[name].isoformat()
@@ -133,7 +134,7 @@ def test_one_fold_forecasts_what_comes_after_its_training_only(kept):
     folder, run = kept
     fold = folder / run.folds[0]["stored"]
     through = run.folds[0]["trained_through"]
-    with pytest.raises(LookAheadError, match="in_sample=True"):
+    with pytest.raises(LookAheadError, match="`in_sample`; the flag `--in-sample`"):
         forecast_from_store(fold, BARS, FEATURES)
     with pytest.raises(LookAheadError, match="trained through"):
         forecast_from_store(fold, BARS, FEATURES, start=through)  # its bar was in a training label
@@ -272,6 +273,15 @@ def test_other_features_than_those_trained_on_are_refused(kept):
         forecast_from_store(kept[0], BARS, FEATURES[1:])
     with pytest.raises(BarwiseError, match="`start` is"):
         forecast_from_store(kept[0], BARS, FEATURES, start="2024-02-01")
+
+
+def test_bars_of_another_interval_are_refused_and_a_store_that_does_not_tell_its_own_is_read(kept, fold):
+    slow = random_bars(520, seed=5, interval="4h")
+    features = feature_table(slow, RECIPES)
+    with pytest.raises(BarwiseError, match=r"0 days 04:00:00 apart, and .* bars 0 days 01:00:00 apart"):
+        forecast_from_store(kept[0], slow, features)
+    untold = rewritten(fold, lambda manifest: manifest.pop("interval"))
+    assert len(forecast_from_store(untold, slow, features, in_sample=True)) == len(slow)
 
 
 def test_other_versions_are_warned_of(fold):

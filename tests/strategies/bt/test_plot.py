@@ -50,6 +50,25 @@ def test_marks_stand_on_the_bars_that_filled_and_where_models_went_live() -> Non
     )
 
 
+def test_a_retrain_that_a_rule_asked_for_has_a_mark_of_its_own() -> None:
+    study = fake_study(400, n_folds=4)
+    result, fold = study.results["backtrader"], study.forecasts["fold"].to_numpy()
+    starts = np.flatnonzero(np.diff(fold, prepend=-1))
+    events = [{"live": study.forecasts.index[row], "reason": "calendar", "note": None} for row in starts]
+    events[1]["reason"], events[2]["reason"] = "inputs drifted", "calendar; old"
+    failed = {"live": study.forecasts.index[5], "reason": "old", "note": "could not be fitted"}
+    axes = panes(replace(study, results={"backtrader": replace(result, extras={"retrains": [*events, failed]})}))[
+        UNITS[3]
+    ]
+    marks = {line.get_marker(): np.flatnonzero(np.isfinite(line.get_ydata())) for line in axes.lines}
+    assert marks["|"].tolist() == starts[[0, 3]].tolist() and marks["x"].tolist() == starts[[1, 2]].tolist()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "retrained by the calendar",
+        "because a rule asked",
+    ]
+    assert panes(study)[UNITS[3]].get_legend() is None
+
+
 def test_rejected_orders_leave_no_mark() -> None:
     study = fake_study(400)
     result = study.results["backtrader"]

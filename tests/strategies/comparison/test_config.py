@@ -21,7 +21,7 @@ def test_all_is_every_model_and_skip_leaves_some_out():
 
 @pytest.mark.parametrize("more", [{"models": "lsmt"}, {"skip": "lsmt"}, {"shuffled": "lsmt"}])
 def test_an_unknown_name_is_refused_with_the_nearest(more):
-    with pytest.raises(BarwiseError, match="Did you mean 'lstm'"):
+    with pytest.raises(BarwiseError, match=f"`{next(iter(more))}` is 'lsmt'.*Did you mean 'lstm'"):
         config(**more).names  # noqa: B018
 
 
@@ -55,7 +55,7 @@ def test_numbers_out_of_range_are_refused(more):
 def test_the_flag_model_is_not_one_of_a_comparison():
     parsed = parse_config(ComparisonConfig, ["--bars", "x", "--out", "y", "--models", "lstm"], "")
     assert parsed.names == ("lstm",)
-    with pytest.raises(BarwiseError, match="Did you mean '--models'"):
+    with pytest.raises(BarwiseError, match="`--model` is not a flag of this script: say `--models`"):
         parse_config(ComparisonConfig, ["--bars", "x", "--out", "y", "--model", "lstm"], "")
 
 
@@ -71,6 +71,32 @@ def test_a_model_may_be_named_by_its_path():
     path = "sklearn.ensemble.ExtraTreesClassifier"
     assert config(models=path).names == (path,)
     assert config(models=path, preset="light").of(path).preset is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "why"), [("--members", "with their own members"), ("--store", "the main job"), ("--model", "`--models`")]
+)
+def test_a_flag_of_the_main_job_alone_says_why_it_is_none_here(flag, why):
+    with pytest.raises(BarwiseError, match=f"`{flag}` is not a flag of this script: .*{why}"):
+        parse_config(ComparisonConfig, ["--bars", "x", "--out", "y", flag, "linear"], "")
+
+
+def test_what_holds_for_some_models_only_is_told():
+    assert config(models="lstm,tcn").told() == []
+    some = config(models="lstm,bilstm,linear", stride=4, schedule="plateau", preset="light", set={"epochs": 2}).told()
+    assert [text.split(";")[0] for text in some] == [
+        "`schedule` is for lstm, bilstm",
+        "`epochs` of `set` is for lstm, bilstm",
+        "`preset` is for lstm, bilstm",
+        "`stride` is for bilstm",
+    ]
+    assert "every model's signals as they are" in config(models="lstm", entry=0.1).told()[0]
+
+
+def test_a_stride_that_touches_no_model_is_refused():
+    config(models="linear,informer", stride=4).check_set()
+    with pytest.raises(BarwiseError, match="`stride` is 4, and none of the models reads windows"):
+        config(models="linear,tcn", stride=4).check_set()
 
 
 # What the comparison reads: a new flag of the main job must be read here too, or be hidden (it would do nothing).

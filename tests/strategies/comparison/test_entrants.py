@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from mlcore.bars import bars_sha256
 from mlcore.labels import direction
 from mlcore.models.bilstm import BiLSTM
+from mlcore.models.dual_stream import DualStream
 from mlcore.models.linear import Linear
 from mlcore.models.lstm import LSTM
 from mlcore.plugins import MODELS
@@ -143,3 +144,15 @@ def test_a_long_lookback_puts_off_the_start_of_all():
     assert int(np.isfinite(later.values).argmax()) == long
     np.testing.assert_array_equal(later.values[long:], label.values[long:])
     np.testing.assert_array_equal(later.returns, label.returns)
+
+
+def test_a_model_whose_clock_is_quicker_than_the_bars_costs_the_others_nothing(tmp_path):
+    slow = random_bars(900, seed=4, interval="4h")
+    assert entrants.first_rows(slow, [DualStream()], 3) == [len(slow)]
+    found = enter(dataclasses.replace(protocol(tmp_path), bars=slow), "dual_stream", tmp_path / "work", silent)
+    assert "`clock` is '1h', no whole multiple of the bars' interval 0 days 04:00:00" in found.failure
+
+
+def test_a_model_that_cannot_speak_by_the_rule_says_so(tmp_path):
+    found = enter(protocol(tmp_path, confidence="monte_carlo_dropout"), "linear", tmp_path / "work", silent)
+    assert any("`confidence` 'monte_carlo_dropout' is not for this model" in note for note in found.notes)

@@ -75,12 +75,24 @@ def test_bars_back_have_the_newest_bar_on_the_right(columns: int, kind: str) -> 
     rows = attention(12, columns)
     drawn = bars_back_figure(rows)
     assert {part.type for part in drawn.data} == {kind}
-    assert drawn.layout.xaxis.autorange == "reversed"
+    assert drawn.layout.xaxis.range == (11.5, -0.5)
     assert list(drawn.data[0].x) == list(range(11, -1, -1))
     if kind == "scatter":
         np.testing.assert_array_equal(drawn.data[-1].y, rows.iloc[:, -1])
     else:
         np.testing.assert_array_equal(drawn.data[0].z, rows.T.to_numpy())
+
+
+def test_bars_ahead_of_the_newest_are_called_so() -> None:
+    rows = attention(25, 2).set_axis(pd.Index(range(19, -6, -1), name="bars back"))
+    drawn = bars_back_figure(rows)
+    axis = drawn.layout.xaxis
+    assert dict(zip(axis.tickvals, axis.ticktext, strict=True)) == {-5: "5 ahead", 0: "0", 5: "5", 10: "10", 15: "15"}
+    assert "bars ahead" in axis.title.text and axis.range == (19.5, -5.5)
+    assert drawn.data[0].customdata[-1] == "5 ahead"
+    body = explanation_body(explained(attention=rows))
+    assert "the calendar only" in body
+    assert "the calendar only" not in explanation_body(explained(attention=attention(9, 1)))
 
 
 def curve(*validation: float | None) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """The report on confidence: before and after, in words, numbers and figures, for every kind of forecast."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,7 @@ def test_intervals_are_told_by_what_they_hold(levels: bool) -> None:
 
 def test_one_figure_a_class_has_a_line_a_track_and_the_diagonal() -> None:
     tracks = {"as forecast": of_classes(0.7, 0.2), "calibrated": of_classes(0.6, 0.3)}
-    drawn = reliability_figure(tracks, "p_up")
+    drawn = reliability_figure(tracks, "p_up", 0.5)
     before, after, line = drawn.data
     assert (before.name, after.name) == ("as forecast", "calibrated")
     assert (list(before.y), list(after.y)) == ([0.2, 0.2], [0.3, 0.3])
@@ -84,8 +86,20 @@ def test_one_figure_a_class_has_a_line_a_track_and_the_diagonal() -> None:
 
 
 def test_bins_of_hardly_any_forecasts_are_left_out() -> None:
-    drawn = reliability_figure({"as forecast": of_classes(0.7, 1.0, n=9)}, "p_up")
-    assert len(drawn.data) == 1 and drawn.layout.xaxis.range[1] < 0.2
+    drawn = reliability_figure({"as forecast": of_classes(0.7, 1.0, n=9)}, "p_up", 0.5)
+    assert len(drawn.data) == 1  # the diagonal
+
+
+def test_both_axes_of_all_classes_have_one_scale_that_shows_every_bar() -> None:
+    before, after = of_classes(0.7, 0.2), of_classes(0.6, 0.3)
+    for track in (before, after):
+        track["curve"] = [
+            row | {"frequency": 0.9, "n": 20} if row["output"] == "p_up" else row for row in track["curve"]
+        ]
+    drawn = reliability_body(study_with("platt", before, after))
+    ranges = re.findall(r'"range":(\[[^]]*\])', drawn.split("drift-figure")[0])
+    assert len(ranges) == 6 and len(set(ranges)) == 1
+    assert 0.972 < json.loads(ranges[0])[1] <= 1.02  # Wilson: 18 of 20 reaches to .972
 
 
 def test_two_folds_make_no_line() -> None:

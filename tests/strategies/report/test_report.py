@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from strategies.command import command_running, typed_command
 from strategies.report import write_report
 from strategies.report.figures import equity_figure
-from strategies.report.page import table
+from strategies.report.page import how_to, table
 from strategies.report.sections import sections, shown
 from strategies.study import Study
 from tests.strategies.studies import fake_study
@@ -192,3 +193,31 @@ def test_horizons_that_do_not_lead_are_told_beside_the_one_that_does(tmp_path: P
     assert "hit rate, 15 bars ahead" in reader.text
     assert "61.23%" in reader.text
     assert "15 bars ahead" not in read(study, tmp_path)[1].text
+
+
+def test_the_command_that_was_typed_is_told_as_it_was_quoted_where_it_must_be(tmp_path: Path, monkeypatch: Any) -> None:
+    words = ["experiments/walk_forward.py", "--bars", "my bars.csv", "--set", "width=<b>"]
+    monkeypatch.setattr("sys.argv", words)
+    assert typed_command() is None
+    with command_running():
+        command = typed_command()
+    assert command == "python experiments/walk_forward.py --bars 'my bars.csv' --set 'width=<b>'"
+    assert typed_command() is None
+    _, reader = read(replace(fake_study(100), command=command), tmp_path)
+    assert command in " ".join(reader.text.split())
+    _, reader = read(fake_study(100), tmp_path)
+    assert "As it was typed" not in reader.text
+
+
+def test_settings_are_words() -> None:
+    told = how_to(None, [("bars", ["a", "b"]), ("repair", ""), ("set", None)], {"numpy": "2"})
+    assert "<dd>a, b</dd>" in told and told.count("<dd>none</dd>") == 2
+
+
+def test_an_interval_stands_below_its_number_so_that_tables_are_half_as_wide() -> None:
+    (row,) = re.findall(
+        "<td>.*?</td>",
+        table(["model", "loss"], [["a", "1.07 [1.06, 1.08]"]]).replace(' class="w"', "").replace("<td>a</td>", ""),
+    )
+    assert row == '<td>1.07<span class="interval"> [1.06, 1.08]</span></td>'
+    assert "<span" not in table(["a"], [["x [y"], ["[z]"]])

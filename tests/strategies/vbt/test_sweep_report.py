@@ -11,7 +11,7 @@ from matplotlib import image
 from mlcore.stats import expected_maximum_sharpe
 from strategies.result import METRICS
 from strategies.vbt.sweep import PARAMETERS
-from strategies.vbt.sweep_report import best_rows, heatmap_panels, sentence, write_sweep
+from strategies.vbt.sweep_report import best_rows, heatmap_axes, panels_of, sentence, surface_axes, write_sweep
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,10 @@ def test_undefined_ratios_count_as_tried() -> None:
     assert (free["tried"], free["defined"]) == (6, 5)
 
 
+def heatmap_panels(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return panels_of(table, heatmap_axes(table))
+
+
 def test_panels_are_one_a_cost_dearest_first_at_the_median_of_the_rest() -> None:
     panels = heatmap_panels(pd.concat([tried(), tried(min_hold=5, sharpe=9.0), tried(min_hold=9, sharpe=9.0)]))
     assert list(panels) == ["commission 0.100%, slippage 0.050%", "commission 0.000%, slippage 0.050%"]
@@ -104,3 +108,16 @@ def test_the_files_are_whole(table: pd.DataFrame, tmp_path: Path) -> None:
     assert f"{len(table)} combinations tried" in html and "rules tried" in html
     assert "<script src" not in html
     assert image.imread(tmp_path / "heatmap.png").size > 0
+
+
+def test_a_surface_stands_on_two_numeric_parameters_of_three_values_each(tmp_path: Path) -> None:
+    assert surface_axes(tried()) is None
+    held = pd.concat([tried(min_hold=hold, sharpe=float(hold)) for hold in (0, 5, 9)], ignore_index=True)
+    assert surface_axes(held) == ("entry", "min_hold")
+    held.attrs["traded"] = 7
+    write_sweep(held, {}, tmp_path)
+    html = (tmp_path / "heatmap.html").read_text()
+    assert 'id="surface-0"' in html and 'id="surface-1"' in html and "on a plateau" in html
+    assert "36 combinations tried" in html and "7 of them were traded" in html
+    write_sweep(tried(), {}, tmp_path)
+    assert 'id="surface-' not in (tmp_path / "heatmap.html").read_text()
