@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from strategies.cli import parse_config, run_cli
 
@@ -52,7 +51,7 @@ def main() -> None:
     from strategies.folder import check_folder, result_folder, work_folder
     from strategies.terminal import progress_bars
     from strategies.vbt.sweep import Grid, drop_chunks, read_forecasts, sweep
-    from strategies.vbt.sweep_report import best_rows, sentence, write_sweep
+    from strategies.vbt.sweep_report import print_sweep, write_sweep
 
     check_folder(config.out, overwrite=config.overwrite)
     forecasts = read_forecasts(config.forecasts)
@@ -75,27 +74,8 @@ def main() -> None:
     with result_folder(config.out, overwrite=config.overwrite) as folder:
         write_sweep(table, asdict(config), folder)
     drop_chunks(work_folder(config.out))
-    best = best_rows(table)
-    console.print(_best(table, best))
-    for found in best:
-        console.print(sentence(found), highlight=False, markup=False)
+    print_sweep(table, console)
     console.print(f"Open {config.out}/heatmap.html", soft_wrap=True)
-
-
-def _best(rows: Any, found: list[dict[str, Any]]) -> Table:
-    """The best row at each cost, and how many were tried."""
-    shown = Table(title=f"{len(rows):,} combinations tried; the best at each cost, after that cost")
-    for name in ("fee", "slippage", "tried", "Sharpe", "by luck", "return", "drawdown", "orders"):
-        shown.add_column(name, justify="right")
-    for one in found:
-        best = one["best"]
-        cost = (f"{one['commission']:.3%}", f"{one['slippage']:.3%}", f"{one['tried']:,}")
-        if best is None:
-            shown.add_row(*cost, "undefined")
-            continue
-        earned = (f"{best['total_return']:+.1%}", f"{best['max_drawdown']:.1%}", f"{best['n_orders']:,}")
-        shown.add_row(*cost, f"{best['sharpe']:.2f}", f"{one['best_by_luck']:.2f}", *earned)
-    return shown
 
 
 if __name__ == "__main__":

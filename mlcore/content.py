@@ -13,7 +13,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -76,8 +76,9 @@ def code_of(*things: Any) -> dict[str, str]:
     """Return the code that `things` (functions, classes, objects, modules) run: module -> SHA-256 of its source.
 
     The module that defines each (of a class: those of its bases, too) and, from there, every module of the same
-    package, or of this kit, that an ``import`` statement anywhere in it names. A thing of an installed library is
-    told by the library's version. Refused: what was typed at a prompt, which has no file.
+    package, or of this kit, that an ``import`` statement anywhere in it names. A name that a package only hands on
+    leads to the module that defines it, not to all that the package imports. A thing of an installed library is told
+    by the library's version. Refused: what was typed at a prompt, which has no file.
     """
     waiting = [module for thing in things for module in _modules_of(thing)]
     roots = {name.partition(".")[0] for name in waiting} | set(KIT)
@@ -85,15 +86,15 @@ def code_of(*things: Any) -> dict[str, str]:
     while waiting:
         name = waiting.pop()
         root = name.partition(".")[0]
-        path = None if name in found or root not in roots else _file_of(name)
-        if path is None or root in sys.stdlib_module_names:
+        path = None if name in found or root not in roots or root in sys.stdlib_module_names else _file_of(name)
+        if path is None:
             continue
         if root not in KIT and _LIBRARIES & set(path.parts):
             found[root] = _version_of(root)
         else:
-            stat = path.stat()
-            found[name], named = _read(name, path, stat.st_mtime_ns, stat.st_size)
-            waiting += named
+            source = _read(name, path)
+            found[name] = source.digest
+            waiting += [_home(*word) for word in source.imports if word[0].partition(".")[0] in roots]
     return dict(sorted(found.items()))
 
 
@@ -103,7 +104,8 @@ def _modules_of(thing: Any) -> Iterator[str]:
         return
     if not (inspect.isclass(thing) or inspect.isfunction(thing)):
         if hasattr(thing, "get_params"):
-            for held in thing.get_params(deep=False).values():
+            members = thing.member_models() if hasattr(thing, "member_models") else ()
+            for held in (*thing.get_params(deep=False).values(), *members):
                 yield from _held(held)
         thing = type(thing)
     for one in thing.__mro__ if inspect.isclass(thing) else (inspect.unwrap(thing),):
@@ -142,20 +144,47 @@ def _file_of(name: str) -> Path | None:
     return Path(path) if path and str(path).endswith(".py") else None
 
 
+class _Source(NamedTuple):
+    """A source file: its hash, what it imports as ``(module, name in it or "")``, and what its own names come from."""
+
+    digest: str
+    imports: tuple[tuple[str, str], ...]
+    bound: dict[str, tuple[str, str]]
+
+
+def _home(module: str, name: str) -> str:
+    """Return the module that ``from module import name`` leads to: past packages that only hand the name on."""
+    path = _file_of(module) if name else None
+    if path is None or path.name != "__init__.py":
+        return module
+    if (path.parent / f"{name}.py").exists() or (path.parent / name / "__init__.py").exists():
+        return f"{module}.{name}"
+    bound = _read(module, path).bound.get(name)
+    if bound is not None and bound != (module, name):
+        return _home(*bound)
+    made = sys.modules[module].__dict__.get("__getattr__") if module in sys.modules else None
+    return getattr(made(name), "__module__", module) if made is not None else module  # a package that hands on lazily
+
+
+def _read(name: str, path: Path) -> _Source:
+    stat = path.stat()
+    return _read_as_of(name, path, stat.st_mtime_ns, stat.st_size)  # read again where the file changed
+
+
 @functools.lru_cache(maxsize=1024)
-def _read(name: str, path: Path, changed: int, size: int) -> tuple[str, tuple[str, ...]]:
-    """Return the hash of a source file and the names that its imports may mean; read again where the file changed."""
+def _read_as_of(name: str, path: Path, changed: int, size: int) -> _Source:
     source = path.read_bytes()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    named: list[str] = []
+    imports: list[tuple[str, str]] = []
+    bound: dict[str, tuple[str, str]] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            named += [alias.name for alias in node.names]
+            imports += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, package)
-            named += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    parents = [one.rpartition(".")[0] for one in named]
-    return hashlib.sha256(source).hexdigest(), tuple(dict.fromkeys(filter(None, named + parents)))
+            imports += [(base, "" if alias.name == "*" else alias.name) for alias in node.names]
+            bound |= {alias.asname or alias.name: (base, alias.name) for alias in node.names}
+    return _Source(hashlib.sha256(source).hexdigest(), tuple(dict.fromkeys(imports)), bound)
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:

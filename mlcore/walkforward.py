@@ -20,6 +20,7 @@ from mlcore.incremental import Updates, check_incremental, check_warm_start, cut
 from mlcore.models import MODELS
 from mlcore.refit import Outcome, Shared, run_fold
 from mlcore.stack import Member, Stack, stack
+from mlcore.store.outcomes import KeptFolds
 from mlcore.store.run import check_store, fold_records, write_run
 from mlcore.tasks import Label
 from mlcore.together import check_batched, run_together
@@ -60,7 +61,7 @@ def walk_forward(
     features: pd.DataFrame,
     folds: WalkForward,
     max_gap: int = 3,
-    n_jobs: int = 1,
+    n_jobs: int | None = 1,
     seed: int = 0,
     progress: Progress | None = None,
     shuffle_labels: bool = False,
@@ -72,6 +73,7 @@ def walk_forward(
     warm_start: bool = False,
     incremental: Any = None,
     batched: bool = False,
+    kept: KeptFolds | None = None,
 ) -> WalkForwardRun:
     """Refit `model` for every fold on past rows only and forecast every bar of its test block.
 
@@ -95,7 +97,8 @@ def walk_forward(
         taken: never less than `feature_table` would say, more where a recursive feature warms up longer.
     folds : the schedule.
     max_gap : missing bars in a row that a window or a label may span.
-    n_jobs : folds fitted at a time, by joblib; any number gives the same bytes (one thread inside a fold).
+    n_jobs : folds fitted at a time, by joblib; any number gives the same bytes (one thread inside a fold). None is what
+        `joblib.parallel_config` says.
     seed : each fold's own seed is derived from it and the fold's number.
     progress : called as ``progress(done, total, seconds)`` when a fold is finished, in the order of finishing.
     shuffle_labels : permute the training labels (baseline: what the same model finds where nothing is to be found).
@@ -119,6 +122,8 @@ def walk_forward(
     batched : fit the networks of all folds at once as one batched network (`mlcore.batched`), on the model's `device`:
         meant for a GPU, where it takes little longer than one fold. The same forecasts up to rounding, which a network
         with ReLUs can make grow; with ``precision="double"`` to the seventh digit. `n_jobs` says nothing then.
+    kept : where finished folds are kept while the run lasts, and taken from if they are there (`mlcore.cache` is the
+        way to ask for it); not with `store`, `warm_start` or `batched`. Folds that were kept explain nothing.
 
     Raises
     ------
@@ -136,6 +141,8 @@ def walk_forward(
         raise BarwiseError("`incremental` and `store` do not go together: the store holds one model a fold.")
     if batched:
         check_batched(model, warm_start)
+    if kept is not None and (store is not None or warm_start or batched):
+        raise BarwiseError("`kept` is for folds fitted one by one: without `store`, `warm_start`, `batched`.")
     name = None if store is None else check_store(store, model)
     member = Member(bars, features, label)
     one = stack({"": member}, model.lookback, max_gap)
@@ -151,7 +158,7 @@ def walk_forward(
         "confidence": confidence, "stride": stride, "symbol": symbol,
     }  # fmt: skip
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
-    outcomes = run_folds(shared, plan, records, n_jobs, progress)
+    outcomes = run_folds(shared, plan, records, n_jobs, progress, kept)
     run = stitch(one, plan, outcomes, confidence)
     if store is not None:
         write_run(store, run.folds, label.task)
@@ -223,12 +230,19 @@ def updates_of(stacked: Stack, plan: list[Fold], every: Length | None, latency: 
 
 
 def run_folds(
-    shared: Shared, plan: list[Fold], records: Sequence[Any], n_jobs: int, progress: Progress | None
+    shared: Shared,
+    plan: list[Fold],
+    records: Sequence[Any],
+    n_jobs: int | None,
+    progress: Progress | None,
+    kept: KeptFolds | None = None,
 ) -> list[Outcome]:
-    """Run every fold and return the outcomes in the order of the folds."""
-    started, outcomes = time.perf_counter(), []
+    """Run every fold that is not kept and return the outcomes in the order of the folds."""
+    started = time.perf_counter()
+    outcomes = [held for fold in plan if kept is not None and (held := kept.load(fold.number)) is not None]
+    known = {outcome.number for outcome in outcomes}
     finished: Iterator[Outcome]
-    pairs = list(zip(plan, records, strict=True))
+    pairs = [(fold, record) for fold, record in zip(plan, records, strict=True) if fold.number not in known]
     if shared.batched:
         finished = run_together([(shared, fold, record) for fold, record in pairs])
     elif shared.warm_start:
@@ -237,6 +251,8 @@ def run_folds(
         work = (delayed(run_fold)(shared, fold, record) for fold, record in pairs)
         finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
     for outcome in finished:
+        if kept is not None:
+            kept.save(outcome)
         outcomes.append(outcome)
         if progress is not None:
             progress(len(outcomes), len(plan), time.perf_counter() - started)

@@ -142,11 +142,14 @@ def _again_as_list(flag: str, argv: list[str]) -> list[str]:
 def _again_as_words(flag: str, argv: list[str]) -> list[str]:
     """Write a flag of several words that is given more than once, or with commas, as one flag with all its words.
 
+    A word with an equals sign keeps its commas: they part what is inside it (``study_rule:base=0.1,cap=0.2``).
+
     >>> _again_as_words("--entry", ["--entry", "0", "0.1", "--out", "x", "--entry=0.2,0.3"])
     ['--out', 'x', '--entry', '0', '0.1', '0.2', '0.3']
     """
     given, rest = _words_after(flag, argv)
-    words = [word.strip() for words in given for word in words.split(",") if word.strip()]
+    parts = (part for word in given for part in ([word] if "=" in word else word.split(",")))
+    words = [part.strip() for part in parts if part.strip()]
     return [*rest, flag, *words] if words else argv
 
 

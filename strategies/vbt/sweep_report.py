@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
 
 from mlcore.stats import expected_maximum_sharpe
 from strategies.report.figures import styled
 from strategies.report.page import Section, figure, notes, page, said
-from strategies.vbt.sweep import PARAMETERS
+from strategies.result import METRICS
 
 COSTS = ["commission", "slippage"]
 MOST_PANELS = 6
@@ -53,7 +56,7 @@ def sentence(found: dict[str, Any]) -> str:
     if found["best"] is None:
         return f"{cost}: none of {found['tried']:,} rules tried has a Sharpe ratio."
     best = found["best"]
-    rule = ", ".join(f"{name} {best[name]}" for name in PARAMETERS if name not in COSTS)
+    rule = ", ".join(f"{name} {best[name]}" for name in parameters_of(best))
     return (
         f"{cost}, the best of {found['tried']:,} rules tried has a Sharpe ratio of {best['sharpe']:.2f} ({rule}). As "
         f"many rules without skill would show a best of {found['best_by_luck']:.2f} by luck over {best['days']} days."
@@ -72,6 +75,25 @@ def write_sweep(table: pd.DataFrame, config: dict[str, Any], folder: Path) -> No
     png_heatmap(panels, f"{len(table):,} combinations tried").savefig(folder / "heatmap.png", dpi=120)
 
 
+def print_sweep(table: pd.DataFrame, console: Console) -> None:
+    """Print the best row at each cost, and how many were tried."""
+    found = best_rows(table)
+    shown = Table(title=f"{len(table):,} combinations tried; the best at each cost, after that cost")
+    for name in ("fee", "slippage", "tried", "Sharpe", "by luck", "return", "drawdown", "orders"):
+        shown.add_column(name, justify="right")
+    for one in found:
+        best = one["best"]
+        cost = (f"{one['commission']:.3%}", f"{one['slippage']:.3%}", f"{one['tried']:,}")
+        if best is None:
+            shown.add_row(*cost, "undefined")
+            continue
+        earned = (f"{best['total_return']:+.1%}", f"{best['max_drawdown']:.1%}", f"{best['n_orders']:,}")
+        shown.add_row(*cost, f"{best['sharpe']:.2f}", f"{one['best_by_luck']:.2f}", *earned)
+    console.print(shown)
+    for one in found:
+        console.print(sentence(one), highlight=False, markup=False)
+
+
 def _html(table: pd.DataFrame, best: list[dict[str, Any]], panels: dict[str, pd.DataFrame]) -> str:
     lead = f"{len(table):,} combinations tried over {table['days'].iloc[0]:,} days out of sample, in vectorbt."
     same = table.attrs.get("traded", len(table))
@@ -86,7 +108,8 @@ def _html(table: pd.DataFrame, best: list[dict[str, Any]], panels: dict[str, pd.
     axes = surface_axes(table)
     if axes is not None:
         parts.append(Section("surface", "As a surface", _surfaces(panels_of(table, axes), reach)))
-    return page("Sweep of trading rules over one set of forecasts", parts)
+    over = "models and trading rules" if "forecasts" in table else "trading rules over one set of forecasts"
+    return page(f"Sweep of {over}", parts)
 
 
 def _heatmaps(panels: dict[str, pd.DataFrame], reach: float, costs: int) -> str:
@@ -116,16 +139,22 @@ def _surfaces(panels: dict[str, pd.DataFrame], reach: float) -> str:
     return f'<div class="pair">{drawn}</div>' + said(caption, "small")
 
 
+def parameters_of(table: Iterable[Any]) -> list[str]:
+    """Return the columns of a sweep's table that were chosen, of models and of rules; costs aside."""
+    columns = list(map(str, table))
+    return [name for name in columns[: columns.index(METRICS[0])] if name not in (*COSTS, "forecasts")]
+
+
 def heatmap_axes(table: pd.DataFrame) -> tuple[str, str]:
     """Return the two parameters with the most values, costs aside (`entry` and `sizer` win ties)."""
-    names = [name for name in ("entry", "sizer", *PARAMETERS) if name not in COSTS]
+    names = ("entry", "sizer", *parameters_of(table))
     x, y = sorted(dict.fromkeys(names), key=lambda name: -table[name].nunique())[:2]
     return x, y
 
 
 def surface_axes(table: pd.DataFrame) -> tuple[str, str] | None:
     """Return the two numeric parameters with the most values, costs aside; None where two have not three each."""
-    names = [name for name in PARAMETERS if name not in COSTS and pd.api.types.is_numeric_dtype(table[name])]
+    names = [name for name in parameters_of(table) if pd.api.types.is_numeric_dtype(table[name])]
     x, y = sorted(names, key=lambda name: -table[name].nunique())[:2]
     return (x, y) if table[y].nunique() >= 3 else None
 

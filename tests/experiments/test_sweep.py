@@ -40,7 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_sweep_makes_its_folder_and_says_how_many_were_tried(run, files: Path, tmp_path: Path) -> None:
     given = ("--forecasts", str(files / "forecasts.parquet"), "--bars", str(files / "bars.parquet"))
-    grid = ("--entry", "0", "0.3", "0.5", "--sizer", "fixed", "confidence:size=0.5", "--commission", "0.001")
+    grid = ("--entry", "0", "0.3", "0.5", "--sizer", "fixed", "study_rule:base=0.1,cap=0.2", "--commission", "0.001")
     code, out, err = run(*given, *grid, "--out", str(tmp_path / "out"))
     assert code == 0, err
     assert "6 combinations tried" in out
