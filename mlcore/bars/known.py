@@ -13,7 +13,7 @@ from mlcore.errors import BarsError, BarwiseError
 
 _SUMMED = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 _REGULAR = 5  # as many equal long steps in a row are a clock, not gaps
-_FIRST_MONDAY = pd.Timestamp("1970-01-05", tz="UTC")  # so that weeks start on Mondays
+FIRST_MONDAY = pd.Timestamp("1970-01-05", tz="UTC")  # so that weeks start on Mondays
 
 
 def resample(
@@ -37,11 +37,9 @@ def resample(
         raise BarwiseError(f"`interval` is {longer}; it must be a multiple of the bars' own {step}.")
     if incomplete not in ("drop", "flag"):
         raise BarwiseError(f"`incomplete` is {incomplete!r}; known: drop, flag.")
-    how = {"open": "first", "high": "max", "low": "min", "close": "last"}
-    how |= {name: "sum" if name in _SUMMED else "last" for name in bars.columns if name not in how}
     _require_grid(pd.DatetimeIndex(bars.index), step, longer)
-    groups = bars.resample(longer, closed="left", label="left", origin=_FIRST_MONDAY)
-    made = groups.agg(how)[list(bars.columns)].loc[(groups.size() > 0).to_numpy()]
+    groups = bars.resample(longer, closed="left", label="left", origin=FIRST_MONDAY)
+    made = groups.agg(_how(bars))[list(bars.columns)].loc[(groups.size() > 0).to_numpy()]
     complete = pd.Series(True, index=made.index)
     complete.iloc[0] = bars.index[0] == made.index[0]
     complete.iloc[-1] &= bars.index[-1] + step >= made.index[-1] + longer
@@ -49,9 +47,20 @@ def resample(
     return made.rename_axis("timestamp")
 
 
+def one_bar(bars: pd.DataFrame) -> dict[str, float]:
+    """Return the longer bar that all of `bars` make, by column; as `resample` makes it, to the last bit."""
+    made = bars.groupby(np.zeros(len(bars))).agg(_how(bars))
+    return {str(name): float(made[name].iloc[0]) for name in bars.columns}
+
+
+def _how(bars: pd.DataFrame) -> dict[str, str]:
+    how = {"open": "first", "high": "max", "low": "min", "close": "last"}
+    return how | {name: "sum" if name in _SUMMED else "last" for name in bars.columns if name not in how}
+
+
 def _require_grid(stamps: pd.DatetimeIndex, step: pd.Timedelta, longer: pd.Timedelta) -> None:
     """Refuse a bar that closes after the longer bar it falls into: that one would be known before its last part."""
-    ends = stamps - (stamps - _FIRST_MONDAY) % longer + longer
+    ends = stamps - (stamps - FIRST_MONDAY) % longer + longer
     late = np.flatnonzero(np.asarray(stamps + step > ends))
     if len(late):
         at = late[0]
