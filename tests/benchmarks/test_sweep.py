@@ -27,10 +27,6 @@ N, CHUNK = 129_600, 50
 LIMIT_GB = 2.0
 ENTRIES, EXITS = np.linspace(0.1, 0.5, 20), (-0.1, -0.05, 0.0, 0.05, 0.1)
 HOLDS = (0, 5, 15, 30, 60, 120, 240, 480, 960, 1440)
-    np.linspace(0.1, 0.5, 20),
-    (-0.1, -0.05, 0.0, 0.05, 0.1),
-    (0, 5, 15, 30, 60, 120, 240, 480, 960, 1440),
-)
 SIZES = tuple(f"fixed:size={share:.1f}" for share in np.linspace(0.1, 1.0, 10))
 COSTS = {"commission": (0.0005,), "slippage": (0.0002,)}
 ALL = Grid(entry=tuple(ENTRIES), exit=EXITS, min_hold=HOLDS, sizer=SIZES, **COSTS)
