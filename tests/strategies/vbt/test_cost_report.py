@@ -22,7 +22,7 @@ def test_break_evens_are_one_a_pair_and_told_in_words() -> None:
         "0.1234%",
         "0.1000%",
         "above 5%",
-        "none: loses at no commission",
+        "none",
     ]
 
 
