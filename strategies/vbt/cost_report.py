@@ -39,9 +39,7 @@ def write_cost_grid(table: pd.DataFrame, config: dict[str, Any], folder: Path) -
 def _html(table: pd.DataFrame) -> str:
     lead = f"One rule over {table['days'].iloc[0]:,} days out of sample, traded at {len(table)} costs, in vectorbt."
     cells = [(f"{one['slippage']:.3%}", f"{one['delay']}", told(one["break_even"])) for one in break_evens(table)]
-    words = said(
-        "Break-even: the commission a fill at which the account ends with what it began with; none: it loses at no commission."
-    )
+    words = said("The commission a fill at which the account ends with what it began with; none: it loses free of any.")
     even = words + html_table(("slippage", "bars late", "break-even"), cells)
     return page(
         "What costs leave of one trading rule",
