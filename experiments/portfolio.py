@@ -58,7 +58,7 @@ def main() -> None:
     policy = Policy(entry=config.entry, min_hold=config.min_hold)
     views = {symbol: target_weights(made, panel[symbol], policy=policy) for symbol, made in run.forecasts.items()}
     bars = {symbol: panel[symbol].loc[view.index[0] : view.index[-1]] for symbol, view in views.items()}
-    sharing = {"net": config.net, "band": config.band}
+    sharing: dict[str, Any] = {"net": config.net, "band": config.band}
     rows = [
         told(f"model, {way}", bars, allocate(views, bars, way=way, forecasts=run.forecasts, **sharing), config)
         for way in WAYS

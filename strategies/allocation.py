@@ -13,7 +13,7 @@ from strategies.account.market import Bars, clock_of
 from strategies.policy import VOLATILITY_WINDOW, annual_volatility, apply_band
 
 Way = Literal["equal", "confidence", "inverse_volatility"]
-WAYS = ("equal", "confidence", "inverse_volatility")
+WAYS: tuple[Way, ...] = ("equal", "confidence", "inverse_volatility")
 
 
 def allocate(
