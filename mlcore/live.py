@@ -51,6 +51,10 @@ class LiveForecaster:
         features (EMAs) forget where they began; what is before is not read.
     features : the recipes of the table that the model was fitted on.
 
+    Attributes
+    ----------
+    inputs : ``(F,)`` unscaled features of the last bar stepped.
+
     Raises
     ------
     BarwiseError
@@ -112,7 +116,8 @@ class LiveForecaster:
         stamp = pd.Timestamp(stamp)
         gap = self._check(stamp, bar)
         self._bars.append(stamp.value, bar)
-        row = self._row()[None]
+        self.inputs = self._row().copy()
+        row = self.inputs[None]
         row = (row if self.fold.scaler is None else self.fold.scaler.transform(row))[0]
         self._window[:-1] = self._window[1:]
         self._window[-1] = row

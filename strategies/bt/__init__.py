@@ -6,6 +6,7 @@ from strategies.bt.commission import FractionalCommission
 from strategies.bt.feed import BarsFeed
 from strategies.bt.indicators import ForecastIndicator
 from strategies.bt.observers import Exposure
+from strategies.bt.replay import ReplayFeed
 from strategies.bt.retraining import WalkForwardStrategy, run_retraining
 from strategies.bt.run import build_cerebro, run_backtrader
 from strategies.bt.sizers import WeightSizer
@@ -23,6 +24,7 @@ __all__ = [
     "FractionalCommission",
     "NextOpenBroker",
     "OrderLog",
+    "ReplayFeed",
     "Turnover",
     "WalkForwardStrategy",
     "WeightSizer",

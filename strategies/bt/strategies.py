@@ -33,6 +33,7 @@ class ForecastStrategy(QuietStrategy):
             self.forecast = ForecastIndicator(self.data, forecasts=self.p.forecasts)
         self._rows = None if self.p.weights is None else StampRows(self.p.weights.index)
         self._last_target = 0.0
+        self._last_order: Any = None
 
     def start(self) -> None:
         """Look the given weights up for all bars at once where the feed is preloaded."""
@@ -76,6 +77,6 @@ class ForecastStrategy(QuietStrategy):
         smallest = float(smallest_units(close, self.broker.startingcash, target))
         units = target * value / close - self.position.size
         if value <= MIN_ACCOUNT * self.broker.startingcash:
-            self.sell(size=abs(units) or 1.0)  # the broker turns it away, and the order log says so
+            self._last_order = self.sell(size=abs(units) or 1.0)  # the broker turns it away, and the order log says so
         elif abs(units) >= smallest * (1 - CLIP_TOLERANCE):
-            self.order_target_percent(target=target, min_units=smallest)
+            self._last_order = self.order_target_percent(target=target, min_units=smallest)

@@ -23,6 +23,7 @@ from strategies.result import METRICS
 
 COSTS = ["commission", "slippage"]
 MOST_PANELS = 6
+MOST_NUMBERS = 16  # columns of a heatmap with room for numbers in its cells
 
 
 def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -31,9 +32,11 @@ def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     ``tried`` counts the rules traded at that cost, ``defined`` those with a Sharpe ratio, ``spread`` is the sample
     deviation of theirs, ``best`` the row of the highest (None where no rule has one). ``best_by_luck`` is what
     `expected_maximum_sharpe` expects of as many rules without skill, free of cost and independent, whose ratios
-    vary by 1 / years as those of independent returns do (rules alike show less).
+    vary by 1 / years as those of independent returns do (rules alike show less). ``varied`` names the parameters with
+    more than one value.
     """
     found = []
+    varied = [name for name in parameters_of(table) if len(table[name].unique()) > 1]
     for (commission, slippage), tried in table.groupby(COSTS, sort=False):
         sharpe = tried["sharpe"].dropna()
         found.append(
@@ -41,6 +44,7 @@ def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
                 "commission": commission,
                 "slippage": slippage,
                 "tried": len(tried),
+                "varied": varied,
                 "defined": len(sharpe),
                 "spread": float(sharpe.std(ddof=1)) if len(sharpe) > 1 else None,
                 "best": None if sharpe.empty else tried.loc[[sharpe.idxmax()]].to_dict("records")[0],
@@ -56,10 +60,10 @@ def sentence(found: dict[str, Any]) -> str:
     if found["best"] is None:
         return f"{cost}: none of {found['tried']:,} rules tried has a Sharpe ratio."
     best = found["best"]
-    rule = ", ".join(f"{name} {best[name]}" for name in parameters_of(best))
+    rule = ", ".join(f"{name} {best[name]}" for name in found["varied"] or parameters_of(best))
     return (
         f"{cost}, the best of {found['tried']:,} rules tried has a Sharpe ratio of {best['sharpe']:.2f} ({rule}). As "
-        f"many rules without skill would show a best of {found['best_by_luck']:.2f} by luck over {best['days']} days."
+        f"many rules without skill would show a best of {found['best_by_luck']:.2f} by luck over {best['days']:,} days."
     )
 
 
@@ -186,6 +190,7 @@ def html_heatmap(grid: pd.DataFrame, reach: float) -> go.Figure:
             colorscale="RdBu",
             zmin=-reach,
             zmax=reach,
+            texttemplate="%{z:.2f}" if grid.shape[1] <= MOST_NUMBERS else None,
             hovertemplate=hover,
             colorbar={
                 "orientation": "h",
@@ -202,6 +207,9 @@ def html_heatmap(grid: pd.DataFrame, reach: float) -> go.Figure:
     return styled(drawn, 190 + 28 * len(grid)).update_layout(plot_bgcolor="#e5e7eb")
 
 
+_CAMERA = {"eye": {"x": 1.7, "y": -1.8, "z": 0.8}, "center": {"x": 0.0, "y": 0.0, "z": -0.15}}
+
+
 def html_surface(grid: pd.DataFrame, reach: float) -> go.Figure:
     """Return one panel as a surface over its two numeric axes, in the colours of `html_heatmap`."""
     grid = grid.sort_index().sort_index(axis=1)
@@ -216,14 +224,16 @@ def html_surface(grid: pd.DataFrame, reach: float) -> go.Figure:
             cmax=reach,
             showscale=False,
             hovertemplate=hover,
+            lighting={"ambient": 0.9},
+            contours={axis: {"show": True, "color": "#9aa3af", "highlight": False} for axis in ("x", "y")},
         )
     )
     axes = {
-        "xaxis": {"title": {"text": str(grid.columns.name)}},
-        "yaxis": {"title": {"text": str(grid.index.name)}},
-        "zaxis": {"title": {"text": "Sharpe"}},
+        "xaxis": {"title": {"text": str(grid.columns.name)}, "nticks": 5},
+        "yaxis": {"title": {"text": str(grid.index.name)}, "nticks": 5},
+        "zaxis": {"title": {"text": "Sharpe"}, "nticks": 6},
     }
-    return styled(drawn, 380).update_layout(scene={**axes, "camera": {"eye": {"x": 1.5, "y": -1.6, "z": 0.9}}})
+    return styled(drawn, 380).update_layout(scene={**axes, "camera": _CAMERA})
 
 
 def png_heatmap(panels: dict[str, pd.DataFrame], title: str) -> Figure:
@@ -245,7 +255,7 @@ def png_heatmap(panels: dict[str, pd.DataFrame], title: str) -> Figure:
         spot.set_yticks(range(grid.shape[0]), [str(label) for label in grid.index])
         spot.set(xlabel=grid.columns.name, ylabel=grid.index.name)
         spot.set_title(name, fontsize=10, loc="left")
-        if columns <= 16:
+        if columns <= MOST_NUMBERS:
             _numbers(spot, values, reach)
     picture.suptitle(title, fontsize=11)
     picture.colorbar(image, ax=list(axes), label="Sharpe ratio, a year", fraction=0.04)
