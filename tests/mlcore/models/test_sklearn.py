@@ -46,7 +46,7 @@ def test_a_class_that_was_never_trained_on_is_left_out():
 
 def test_an_estimator_that_cannot_learn_on_has_no_update():
     assert not hasattr(Sklearn(Ridge()), "update") and not hasattr(Sklearn(), "update")
-    model = Sklearn(MLPRegressor((2,), solver="lbfgs", max_iter=5), lookback=2)
+    model = Sklearn(MLPRegressor(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=5), lookback=2)
     model.fit(windows(1, 60), 0.01 * MOVE[1:60], task=NUMBER)
     with pytest.raises(BarwiseError, match="MLPRegressor refuses: partial_fit is only available"):
         model.update(windows(60, 70), MOVE[60:70])
