@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, SGDClassifier, SGDRegressor
-from sklearn.neural_network import MLPRegressor
 
 from mlcore.errors import BarwiseError
 from mlcore.models.sklearn import Sklearn
@@ -44,9 +43,13 @@ def test_a_class_that_was_never_trained_on_is_left_out():
     np.testing.assert_array_equal(model.predict(windows(700, 900)), said)
 
 
-def test_an_estimator_that_cannot_learn_on_has_no_update():
+def test_an_estimator_that_cannot_learn_on_has_no_update_and_one_that_refuses_is_told_in_one_line(monkeypatch):
     assert not hasattr(Sklearn(Ridge()), "update") and not hasattr(Sklearn(), "update")
-    model = Sklearn(MLPRegressor(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=5), lookback=2)
-    model.fit(windows(1, 60), 0.01 * MOVE[1:60], task=NUMBER)
-    with pytest.raises(BarwiseError, match="MLPRegressor refuses: partial_fit is only available"):
+    model = Sklearn(SGDRegressor(), lookback=2).fit(windows(1, 60), 0.01 * MOVE[1:60], task=NUMBER)
+
+    def refuse(*_):
+        raise ValueError("too odd")
+
+    monkeypatch.setattr(SGDRegressor, "partial_fit", refuse)
+    with pytest.raises(BarwiseError, match="`update`: SGDRegressor refuses: too odd"):
         model.update(windows(60, 70), MOVE[60:70])
