@@ -13,6 +13,11 @@ from plotly.offline import get_plotlyjs
 
 STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 FIGURE_CONFIG = {"responsive": True, "displayModeBar": False}
+# A figure is drawn while the page is read, at the width that its place has then; figures beside it come later.
+FIT = (
+    "<script>addEventListener('load',()=>document.querySelectorAll('.js-plotly-plot')"
+    ".forEach(p=>Plotly.Plots.resize(p)))</script>"
+)
 # On a screen that is touched, a finger on a figure must scroll the page, not draw a zoom box.
 TOUCH = (
     "<script>if(matchMedia('(pointer: coarse)').matches)document.querySelectorAll('.js-plotly-plot')"
@@ -40,7 +45,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style><script>{get_plotlyjs()}</script></head>"
-        f"<body><main><header><h1>{escape(title)}</h1>{first.body}<nav>{links}</nav></header>{parts}</main>{TOUCH}</body></html>\n"
+        f"<body><main><header><h1>{escape(title)}</h1>{first.body}<nav>{links}</nav></header>{parts}</main>{FIT}{TOUCH}</body></html>\n"
     )
 
 
