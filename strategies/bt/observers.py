@@ -11,6 +11,9 @@ import backtrader as bt
 from mlcore.retraining import CALENDAR
 from strategies.bt.heard import heard_by
 
+_BAND = {"color": "tab:purple", "alpha": 0.6, "linewidth": 0.8, "_plotvalue": False, "_plotvaluetag": False}
+_MARK = {"markersize": 8.0, "ls": "", "_plotvalue": False, "_plotvaluetag": False}
+
 
 class Exposure(bt.Observer):
     """Lines `exposure`, what is held / account value at the bar's close, and `target`, what was last ordered.
@@ -53,11 +56,7 @@ class QuantileBand(bt.Observer):
 
     lines: Any = ("low", "middle", "high")
     plotinfo = {"plot": True, "subplot": False, "plotname": "quantiles", "plotlinelabels": False}
-    plotlines = {
-        "low": {"color": "tab:purple", "alpha": 0.6, "linewidth": 0.8, "_plotvalue": False},
-        "middle": {"color": "tab:purple", "ls": "--", "alpha": 0.6, "linewidth": 0.8, "_plotvalue": False},
-        "high": {"color": "tab:purple", "alpha": 0.6, "linewidth": 0.8, "_plotvalue": False},
-    }
+    plotlines = {"low": _BAND, "middle": {**_BAND, "ls": "--"}, "high": _BAND}
 
     def next(self) -> None:
         heard = heard_by(self._owner)
@@ -76,10 +75,10 @@ class RetrainMarks(bt.Observer):
     """
 
     lines: Any = ("calendar", "asked")
-    plotinfo = {"plot": True, "subplot": False, "plotname": "", "plotlinelabels": True}
+    plotinfo = {"plot": True, "subplot": False, "plotname": "retrained", "plotlinelabels": True}
     plotlines = {
-        "calendar": {"marker": "d", "markersize": 6.0, "color": "tab:red", "ls": "", "_plotvalue": False},
-        "asked": {"marker": "X", "markersize": 7.0, "color": "black", "ls": "", "_plotvalue": False},
+        "calendar": {"marker": "D", "color": "#7B3294", **_MARK},
+        "asked": {"marker": "X", "color": "black", **_MARK},
     }
     _fold = float("nan")
 

@@ -24,6 +24,7 @@ from matplotlib.gridspec import GridSpec
 from mlcore.errors import BarwiseError
 from mlcore.retraining import CALENDAR
 from strategies.bt.feed import BarsFeed
+from strategies.bt.indicators import number_to_stamp
 from strategies.bt.panes import AccountPane, ConfidencePane, FillMarks, SignalPane, WeightPane
 from strategies.result import BacktestResult
 
@@ -82,6 +83,10 @@ def plot_cerebro(cerebro: bt.Cerebro, path: str | Path | None = None, **options:
     for number, strategy in enumerate(runs, 1):
         picture = _off_screen_class(plot.Plot_OldSync)(**options)
         picture.plot(strategy, iplot=False)
+        lowest = min(picture.figure.axes, key=lambda axes: axes.get_position().y0)
+        room = lowest.get_xlim()  # the tags of the last values stand there
+        _times(lowest, pd.DatetimeIndex([number_to_stamp(number) for number in strategy.lines.datetime.plot()]))
+        lowest.set_xlim(room)
         target = Path(path) if number == 1 else Path(path).with_stem(f"{Path(path).stem}-{number}")
         picture.figure.savefig(target, dpi=120)
         written.append(target)
