@@ -187,7 +187,7 @@ def why_missed(cache: str | Path, content: Mapping[str, Any]) -> str:
     nearest: list[str] | None = None
     for path in sorted(Path(cache).glob(f"*/{MANIFEST}")):
         held = read_json(path)["content"]
-        changed = [name for name in sorted({*content, *held}) if content.get(name) != held.get(name)]
+        changed = [name for name in dict.fromkeys([*content, *held]) if content.get(name) != held.get(name)]
         if nearest is None or len(changed) < len(nearest):
             nearest = [_change(name, held, content) for name in changed]
     if nearest is None:

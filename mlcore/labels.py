@@ -9,12 +9,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from mlcore.barriers import PROFIT, STOP, barrier_units, check_width, first_barriers
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.plugins import LABELS
 from mlcore.tasks import Label, Task
 
 Entry = Literal["next_open", "close"]
 ENTRIES = ("next_open", "close")
+BARRIER_VALUES = ("classes", "return")
 Horizon = int | Sequence[int]
 
 
@@ -109,6 +111,65 @@ def five_class(
     outputs = ("p_strong_down", "p_down", "p_flat", "p_up", "p_strong_up")
     task = Task("classes", outputs, scores=(-1.0, -0.5, 0.0, 0.5, 1.0))
     return _classes(bars, horizon, entry, (-outer, -inner, inner, outer), task)
+
+
+@LABELS.add
+def triple_barrier(
+    bars: pd.DataFrame,
+    horizon: int = 10,
+    profit: float | None = 0.02,
+    stop: float | None = 0.02,
+    *,
+    side: Literal[1, -1] = 1,
+    volatility_window: int | None = None,
+    values: Literal["classes", "return"] = "classes",
+) -> Label:
+    """Label each row by which barrier a position entered at the next open meets first: profit, stop, or time.
+
+    The rule of fills is that of `mlcore.barriers`, which the engines trade by, too (`strategies.account.RiskRules`).
+    Each row's `ends` is its own: the bar that met the barrier, or ``t+1+horizon``, at whose open time is up.
+
+    Parameters
+    ----------
+    horizon : bars that a position is held at most.
+    profit, stop : widths, above 0, as fractions of the entry price; None for no such barrier (not both).
+    side : 1, a long position: profit above, stop below. -1, a short one: profit below, stop above.
+    volatility_window : widths are multiples of the volatility per bar over this window, known at the close of the row;
+        a row in its warm-up has no label.
+    values : ``"classes"``: down, flat, up (0, 1, 2), the way the price went: to the barrier below, to none in
+        time, to the one above. ``"return"``: the log return of the price from entry to exit.
+
+    `Label.returns` is the log return of the price; a short position earns minus the simple one.
+    """
+    horizons = check_horizons(horizon)
+    if len(horizons) > 1:
+        raise BarwiseError(f"`horizon` is {horizon!r}; a triple barrier has one horizon, a count of bars.")
+    for name, width in (("profit", profit), ("stop", stop)):
+        check_width(name, width)
+    if profit is None and stop is None:
+        raise BarwiseError("`profit` and `stop` are both None: time alone is the label `return` or `direction`.")
+    if side not in (1, -1):
+        raise BarwiseError(f"`side` is {side!r}; known: 1 for long, -1 for short.")
+    if values not in BARRIER_VALUES:
+        raise BarwiseError(
+            f"`values` is {values!r}.{did_you_mean(str(values), BARRIER_VALUES)} Known: classes, return."
+        )
+    opened, high, low = (bars[name].to_numpy(np.float64) for name in ("open", "high", "low"))
+    stop_width, profit_width = (np.nan if width is None else float(width) for width in (stop, profit))
+    units = barrier_units(bars, volatility_window)
+    ends, left, kinds = first_barriers(opened, high, low, units, float(side), horizons[0], stop_width, profit_width)
+    returns = np.log(left / np.append(opened[1:], np.nan))
+    recipe = (
+        f"triple_barrier(horizon={horizons[0]}, profit={profit}, stop={stop}, side={side}, "
+        f"volatility_window={volatility_window}, values={values!r})"
+    )
+    if values == "return":
+        made, task = returns.copy(), Task("regression", ("expected_return",))
+    else:
+        way = np.select([kinds == PROFIT, kinds == STOP], [side, -side], 0) + 1.0
+        made = np.where(np.isnan(returns), np.nan, way)
+        task = Task("classes", ("p_down", "p_flat", "p_up"), scores=(-1.0, 0.0, 1.0))
+    return Label(made, returns, ends, 1 + horizons[0], task.over(horizons), recipe)
 
 
 def _move(bars: pd.DataFrame, horizon: Horizon, threshold: float, entry: Entry, *, up: bool) -> Label:

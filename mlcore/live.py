@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,10 +12,11 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from mlcore.bars import bar_interval, check_bars, missing_bars
 from mlcore.confidence import ask
-from mlcore.errors import BarsError, BarwiseError, BarwiseWarning, LookAheadError
+from mlcore.errors import BarsError, BarwiseError, LookAheadError
 from mlcore.features import DEFAULT_FEATURES, clock_bars, table_for
 from mlcore.features.newest import KEEP, NewestBars, NewestRow
 from mlcore.features.recipes import Recipe, column_name, parse_recipe
+from mlcore.features.slow import SlowRow
 from mlcore.forecasts import speak
 from mlcore.store.folds import StoredFold
 from mlcore.store.run import check_interval
@@ -40,7 +40,8 @@ class LiveForecaster:
     """Forecast bar after bar with one fitted fold, as the walk-forward would have forecast the whole block at once.
 
     `step` keeps the newest bars, the window of scaled features and, for a network that can, its state; of the features
-    it makes the newest row only. Its forecasts are those of `forecast_from_store` up to rounding
+    it makes the newest row only, those of slower clocks only when a longer bar has become whole. Its forecasts are
+    those of `forecast_from_store` up to rounding
     (running sums begin elsewhere). One thread.
 
     Parameters
@@ -49,6 +50,10 @@ class LiveForecaster:
     bars : the past up to now, checked bars; enough for the longest warm-up and a window. `KEEP` bars make recursive
         features (EMAs) forget where they began; what is before is not read.
     features : the recipes of the table that the model was fitted on.
+
+    Attributes
+    ----------
+    inputs : ``(F,)`` unscaled features of the last bar stepped.
 
     Raises
     ------
@@ -78,7 +83,9 @@ class LiveForecaster:
         unknown = table.columns[table.iloc[-1].isna()]
         if len(unknown):
             raise BarwiseError(f"`bars` are {len(bars)}, too few for the feature {unknown[0]!r}: give a longer past.")
-        self._newest = None if getattr(self.model, "clocks", ()) else NewestRow(self._bars, self._all_recipes())
+        self._newest = NewestRow(self._bars, self._all_recipes(), KEEP)
+        clocks = getattr(self.model, "clocks", ())
+        self._slow = [SlowRow(self._bars, clock, self.interval, features) for clock in clocks]
         self._window = _window(table, fold)
         self._length = self.model.lookback + int(fold.record["memory"])  # bars that must be without a long gap
         self._wait = _bars_to_wait(bars.iloc[-self._keep :], table, self._length, fold)
@@ -109,7 +116,8 @@ class LiveForecaster:
         stamp = pd.Timestamp(stamp)
         gap = self._check(stamp, bar)
         self._bars.append(stamp.value, bar)
-        row = self._row()[None]
+        self.inputs = self._row().copy()
+        row = self.inputs[None]
         row = (row if self.fold.scaler is None else self.fold.scaler.transform(row))[0]
         self._window[:-1] = self._window[1:]
         self._window[-1] = row
@@ -130,12 +138,8 @@ class LiveForecaster:
         return float(signal[0]), float(sure[0] if gain is None else min(sure[0] * gain[0], 1.0))
 
     def _row(self) -> np.ndarray:
-        if self._newest is not None:
-            return self._newest.update(self._bars)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BarwiseWarning)
-            table = table_for(self.model, self._bars.tail(self._keep).frame(), self._recipes)
-        return table.to_numpy(np.float64)[-1]
+        plain = self._newest.update(self._bars)
+        return np.concatenate([plain, *(slow.update(self._bars) for slow in self._slow)]) if self._slow else plain
 
     def _ask(self, row: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Ask the model for its raw outputs ``(n_outputs,)``; a network that keeps a state is handed the row alone."""
@@ -165,6 +169,8 @@ class LiveForecaster:
             raise BarsError(f"`bar` {stamp} lacks {', '.join(lacking)}, which the past has.")
         if not _is_bar(bar):
             check_bars(pd.DataFrame(dict(bar), index=pd.DatetimeIndex([stamp], name="timestamp")))  # says what is wrong
+        for slow in self._slow:
+            slow.check(stamp.value)
         if since == self.interval.value:
             return 0
         if self.interval < pd.Timedelta("1D") and since % self.interval.value:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from mlcore.errors import BarwiseError, did_you_mean
+from strategies.account.rules import RiskRules
 from strategies.costs import Costs
+from strategies.orders import checked_weights
 from strategies.reconcile import reconcile
 from strategies.result import BacktestResult
 
@@ -25,6 +27,8 @@ def backtest(
     forecasts: pd.DataFrame | None = None,
     symbol: str = "asset",
     in_sample: bool = False,
+    rules: RiskRules | None = None,
+    funding: pd.Series | None = None,
 ) -> tuple[dict[str, BacktestResult], dict[str, Any] | None]:
     """Trade target `weights` over `bars` and return ``(engine name -> result, reconciliation or None)``.
 
@@ -36,13 +40,29 @@ def backtest(
     account at or below zero rejects all. Dust is no order (`strategies.orders` states the sizes).
     What the last bar decides never fills.
 
+    With `rules` (exits by barrier, risk limits, a drawdown limit) or `funding` (rates by stamp), which depend on the
+    path of the account, it is the account of one symbol: see `strategies.portfolio.backtest_portfolio`.
+
     Raises `ReconcileError` (exit code 3) where the engines differ by more than 1e-9 relative,
     `LookAheadError` for `forecasts` that know their own bar (unless `in_sample` is asked for by name), `BarwiseError`
     for bad input.
     """
-    if engine not in ENGINES:
-        raise BarwiseError(
-            f"`engine` is {engine!r}: it must be one of {', '.join(ENGINES)}.{did_you_mean(engine, ENGINES)}"
+    checked_engine(engine)
+    if rules is not None or funding is not None:
+        from strategies.portfolio import backtest_portfolio
+
+        checked_weights(weights, bars)
+        return backtest_portfolio(
+            {symbol: bars},
+            weights.to_frame(symbol),
+            rules=rules,
+            engine=engine,
+            costs=costs,
+            cash=cash,
+            days_per_year=days_per_year,
+            funding=None if funding is None else {symbol: funding},
+            forecasts=None if forecasts is None else {symbol: forecasts},
+            in_sample=in_sample,
         )
     settings: dict[str, Any] = {"costs": costs, "cash": cash, "days_per_year": days_per_year, "symbol": symbol}
     settings["in_sample"] = in_sample
@@ -57,3 +77,12 @@ def backtest(
         results["vectorbt"] = run_vectorbt(bars, weights, forecasts=forecasts, **settings)
     agreement = reconcile(results["backtrader"], results["vectorbt"]) if engine == "both" else None
     return results, agreement
+
+
+def checked_engine(engine: str) -> str:
+    """Return `engine`; refuse what is none."""
+    if engine not in ENGINES:
+        raise BarwiseError(
+            f"`engine` is {engine!r}: it must be one of {', '.join(ENGINES)}.{did_you_mean(engine, ENGINES)}"
+        )
+    return engine

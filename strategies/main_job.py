@@ -235,10 +235,10 @@ def other_costs(config: StudyConfig | StoredConfig, bars: pd.DataFrame, weights:
     """Trade the weights at other costs and delays, in vectorbt; None where only backtrader was asked for."""
     if config.engine == "backtrader":
         return None
-    from strategies.vbt.cost_grid import cost_grid  # an engine is imported only to run
+    from strategies.vbt.other_costs import trade_at_costs  # an engine is imported only to run
 
     costs = Costs(config.commission, config.slippage)
-    return cost_grid(bars, weights, costs, cash=config.cash, days_per_year=config.days_per_year)
+    return trade_at_costs(bars, weights, costs, cash=config.cash, days_per_year=config.days_per_year)
 
 
 def make_policy(config: StudyConfig | StoredConfig) -> Policy:

@@ -98,6 +98,11 @@ def order_targets(weights: pd.Series) -> np.ndarray:
     >>> order_targets(pd.Series([np.nan, 0.5, 0.5 + 1e-9, 0.6, 1e-9, np.nan])).tolist()
     [nan, 0.5, nan, 0.6, 0.0, nan]
     """
+    return _walk_targets(checked_targets(weights))
+
+
+def checked_targets(weights: pd.Series) -> np.ndarray:
+    """Return ``(N,)`` target weights, snapped (see `snap`), 0 for flat; refuse what is not in [-1, 1]."""
     wanted = weights.to_numpy(np.float64, na_value=np.nan)
     wrong = ~(np.isnan(wanted) | (np.abs(wanted) <= 1))
     if wrong.any():
@@ -105,7 +110,7 @@ def order_targets(weights: pd.Series) -> np.ndarray:
         raise BarwiseError(
             f"`weights` is {wanted[row]!r} at {weights.index[row]}: a target weight must be in [-1, 1], NaN for flat."
         )
-    return _walk_targets(snap(np.nan_to_num(wanted)))
+    return snap(np.nan_to_num(wanted))
 
 
 def snap(weights: Any) -> Any:
@@ -123,7 +128,7 @@ def is_dust_change(target: float, last: float) -> bool:
     return target == last or (target != 0 and abs(target - last) < MIN_WEIGHT_CHANGE)
 
 
-_is_dust_change = numba.njit(is_dust_change, cache=True)
+compiled_is_dust_change = numba.njit(is_dust_change, cache=True)
 
 
 @numba.njit(cache=True)
@@ -131,7 +136,7 @@ def _walk_targets(wanted: np.ndarray) -> np.ndarray:
     targets = np.full(len(wanted), np.nan)
     last = 0.0
     for row in range(len(wanted)):
-        if not _is_dust_change(wanted[row], last):
+        if not compiled_is_dust_change(wanted[row], last):
             targets[row] = last = wanted[row]
     return targets
 
@@ -156,13 +161,16 @@ def clip_note(orders: pd.DataFrame) -> str:
     return f"of {len(orders)} orders {partial} were filled in part and {rejected} rejected: see their `reason`"
 
 
-def orders_table(engine: str, symbol: str, index: pd.Index, rows: list[tuple]) -> pd.DataFrame:
-    """Build the orders table from tuples ``(decided row, fill row, size, price, commission, status, reason)``."""
+def orders_table(engine: str, symbol: str | list[str], index: pd.Index, rows: list[tuple]) -> pd.DataFrame:
+    """Build the orders table from tuples ``(decided row, fill row, size, price, commission, status, reason)``.
+
+    `symbol` is that of all orders, or a list of one an order.
+    """
     columns = list(zip(*rows, strict=True)) if rows else [()] * 7
     return pd.DataFrame(
         {
             "engine": pd.Series([engine] * len(rows), dtype="str"),
-            "symbol": pd.Series([symbol] * len(rows), dtype="str"),
+            "symbol": pd.Series([symbol] * len(rows) if isinstance(symbol, str) else symbol, dtype="str"),
             "decided": index[np.asarray(columns[0], np.int64)],
             "timestamp": index[np.asarray(columns[1], np.int64)],
             "size": np.asarray(columns[2], np.float64),

@@ -85,8 +85,8 @@ def _worst(difference: np.ndarray, stamps: pd.Index) -> tuple[float, Any]:
 
 def _weight_of_value(orders: pd.DataFrame, cash: float) -> np.ndarray:
     """Return ``(N,)`` in (0, 1]: below 1 where an order is small against its position or the starting cash."""
-    held = orders["size"].cumsum().abs()
-    position = np.maximum(held, held.shift(fill_value=0.0)) * orders["price"]
+    held = orders.groupby("symbol")["size"].cumsum()
+    position = np.maximum(held.abs(), (held - orders["size"]).abs()) * orders["price"]
     value = (orders["size"].abs() * orders["price"]).to_numpy()
     floor = SMALLEST_SHARE * np.maximum(position.to_numpy(), cash)
     return np.divide(value, np.maximum(value, floor), out=np.ones(len(value)), where=value > 0)
@@ -106,6 +106,8 @@ def _gross(result: BacktestResult) -> np.ndarray:
     orders, equity = result.orders, result.equity
     flow = -(orders["size"] * orders["price"].fillna(0.0) + orders["commission"])
     spent = flow.groupby(orders["timestamp"]).sum().reindex(equity.index, fill_value=0.0).cumsum().to_numpy()
+    if (funding := result.extras.get("funding_paid")) is not None:
+        spent = spent - funding.cumsum().to_numpy()
     cash = equity.iloc[0] + spent
     return np.abs(cash) + np.abs(equity.to_numpy() - cash)
 

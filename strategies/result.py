@@ -31,20 +31,22 @@ class BacktestResult:
         Series, index `timestamp` (a bar's open stamp), account value at that bar's close; the first
         row is the starting cash.
     weights
-        Series on the same index: target weight decided at each bar's close; NaN means flat.
+        Series on the same index: target weight decided at each bar's close; NaN means flat. Of a
+        portfolio: a frame, one column a symbol.
     orders
         One row per order, `ORDER_COLUMNS`: `decided` is the stamp of the bar whose close decided it,
         `timestamp` that of the bar it filled on, `size` signed units filled, `price` with slippage,
-        `status` ``filled``, ``partial`` or ``rejected``, `reason` a sentence for the last two.
+        `status` ``filled``, ``partial`` or ``rejected``, `reason` a sentence for the last two; that of an order which a
+        rule of the account gave (`strategies.account.RiskRules`) begins with the name of the rule.
     trades
-        One row per round trip: ``entry_time exit_time side size entry_price exit_price pnl commission``.
+        One row per round trip: ``symbol entry_time exit_time side size entry_price exit_price pnl commission``.
     metrics
         The engine's own numbers, keys `METRICS`; a number that is not defined is None and `notes` says why.
     """
 
     engine: str
     equity: pd.Series
-    weights: pd.Series
+    weights: pd.Series | Any  # DataFrame, of a portfolio
     orders: pd.DataFrame
     trades: pd.DataFrame
     metrics: dict[str, float | int | None]

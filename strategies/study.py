@@ -40,8 +40,8 @@ class Study:
     in_sample
         Models forecast bars that they were trained on, because it was asked for by name.
     cost_grid
-        The same weights at other costs, and carried out later (`strategies.vbt.cost_grid`); None where vectorbt did not
-        run.
+        The same weights at other costs, and carried out later (`strategies.vbt.other_costs`); None where vectorbt did
+        not run.
     causality
         What came of making the features again without later bars (`strategies.causality`); None where it was not done.
     command

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pandas as pd
 
-TRADE_COLUMNS = ["entry_time", "exit_time", "side", "size", "entry_price", "exit_price", "pnl", "commission"]
+TRADE_COLUMNS = ["symbol", "entry_time", "exit_time", "side", "size", "entry_price", "exit_price", "pnl", "commission"]
 # A position smaller than this share of the largest it was is closed: the rest is the rounding of sums.
 CLOSED = 1e-12
 
@@ -12,20 +14,22 @@ CLOSED = 1e-12
 def round_trips(orders: pd.DataFrame) -> pd.DataFrame:
     """Return one row per position opened from flat and closed to flat (a reversal closes one and opens one).
 
-    `size` is the sum of units entered, `entry_price` and `exit_price` are means weighted by units, `pnl`
-    is after the commissions of `commission`. A position still open at the end has no row.
+    In the order they closed, each symbol's by itself. `size` is the sum of units entered, `entry_price` and
+    `exit_price` are means weighted by units, `pnl` is after the commissions of `commission`. A position still open at
+    the end has no row.
     """
-    fills = orders.loc[orders["size"] != 0, ["timestamp", "size", "price", "commission"]]
+    fills = orders.loc[orders["size"] != 0, ["symbol", "timestamp", "size", "price", "commission"]]
     rows: list[tuple] = []
-    trip = _Trip()
-    for stamp, size, price, commission in fills.itertuples(index=False, name=None):
+    trips: dict[str, _Trip] = defaultdict(_Trip)
+    for symbol, stamp, size, price, commission in fills.itertuples(index=False, name=None):
+        trip = trips[symbol]
         closing = trip.units_closed_by(size)
         if closing:
             share = closing / size
             trip.leave(closing, price, commission * share)
             if trip.is_closed():
-                rows.append(trip.row(stamp))
-                trip = _Trip()
+                rows.append((symbol, *trip.row(stamp)))
+                trips[symbol] = trip = _Trip()
             size, commission = size - closing, commission * (1 - share)
         if abs(size) > CLOSED * abs(closing):
             trip.enter(stamp, size, price, commission)
@@ -35,10 +39,10 @@ def round_trips(orders: pd.DataFrame) -> pd.DataFrame:
 def _table(rows: list[tuple], orders: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=TRADE_COLUMNS)
     stamps, floats = (
-        dict.fromkeys(TRADE_COLUMNS[:2], orders["timestamp"].dtype),
-        dict.fromkeys(TRADE_COLUMNS[3:], float),
+        dict.fromkeys(TRADE_COLUMNS[1:3], orders["timestamp"].dtype),
+        dict.fromkeys(TRADE_COLUMNS[4:], float),
     )
-    return table.astype({**stamps, "side": "int64", **floats})
+    return table.astype({"symbol": "str", **stamps, "side": "int64", **floats})
 
 
 class _Trip:

@@ -105,12 +105,14 @@ class NewestRow:
     ----------
     bars : newest bars, with enough of them that every feature is past its warm-up.
     features : recipes, as for `feature_table`.
+    keep : bars that a recursive feature is run over; all that `bars` keep by default.
     """
 
-    def __init__(self, bars: NewestBars, features: Sequence[Recipe]) -> None:
+    def __init__(self, bars: NewestBars, features: Sequence[Recipe], keep: int | None = None) -> None:
         self.parts: list[_Part] = []
         self.names: list[str] = []
-        frame = bars.tail(bars.keep).frame()
+        self.keep = bars.keep if keep is None else keep
+        frame = bars.tail(self.keep).frame()
         for recipe in features:
             name, params = parse_recipe(recipe)
             self.parts.append(self._part(bars, frame, name, params))
@@ -126,7 +128,7 @@ class NewestRow:
         start = len(self.names)
         made = [f"{column}_{part}" for part in table.columns] if isinstance(table, pd.DataFrame) else [column]
         self.names += made
-        length = bars.keep if getattr(feature, "recursive", False) else int(known.argmax()) + 1
+        length = self.keep if getattr(feature, "recursive", False) else int(known.argmax()) + 1
         plain = getattr(feature, "__wrapped__", feature)
         part = _Part(plain, params, length, slice(start, start + len(made)), plain=True)
         if not _agree(part, bars, values[-1]):

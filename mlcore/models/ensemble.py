@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 
 from mlcore.combiners import Combiner, centres, combine
 from mlcore.errors import BarwiseWarning
 from mlcore.forecasts import ReturnScale, signal_of
-from mlcore.models.inputs import Validation, check_fit, check_windows, checked_predict
+from mlcore.models.inputs import Validation, check_fit, check_windows, checked_predict, symbol_column
 from mlcore.models.members import (
     INNER_SHARE,
     inner_split,
@@ -43,7 +44,8 @@ class Ensemble(BaseEstimator, ABC):
 
     A window is as long as the longest member's; the others are given its newest bars. `own_features` and `clocks` are
     those of all members together. Where members that want raw features stand beside members that want scaled ones, the
-    ensemble asks for raw ones and scales for the others itself, by its training rows.
+    ensemble asks for raw ones and scales for the others itself, by its training rows. In a pool, members that read the
+    symbol are told it, the others are not.
 
     Attributes
     ----------
@@ -82,6 +84,11 @@ class Ensemble(BaseEstimator, ABC):
         return all(_wants_scaled(member) for member in self.member_models())
 
     @property
+    def reads_symbol(self) -> bool:
+        """Whether a pooled table is to tell the symbol: where a member reads it."""
+        return any(map(_reads_symbol, self.member_models()))
+
+    @property
     def own_features(self) -> tuple[Any, ...]:
         """Features that members ask for."""
         return _union(member.own_features for member in self.member_models() if hasattr(member, "own_features"))
@@ -114,7 +121,7 @@ class Ensemble(BaseEstimator, ABC):
         self.task_, self.n_features_in_, self.members_ = task, windows.shape[2], self._new_members()
         self.scaler_ = None
         if not self.scaled and any(map(_wants_scaled, self.members_)):
-            self.scaler_ = Scaler().fit(windows.last)
+            self.scaler_ = Scaler().fit(self._features(windows.last))
         if validation is not None and not len(validation[0]):
             validation = None
         if validation is not None:
@@ -135,7 +142,18 @@ class Ensemble(BaseEstimator, ABC):
             for name in TOLD:
                 if hasattr(self, name):
                     setattr(member, name, getattr(self, name))
+            if self._told_symbol and not _reads_symbol(member):
+                member.feature_names_in_ = self.feature_names_in_[:-1]  # type: ignore[attr-defined]
         return members
+
+    @property
+    def _told_symbol(self) -> bool:
+        """Whether the last column is the symbol's code."""
+        return symbol_column(self) is not None
+
+    def _features(self, table: np.ndarray) -> np.ndarray:
+        """Return the columns of `table` without the symbol's code, which is no number to scale or to weigh by."""
+        return table[:, :-1] if self._told_symbol else table
 
     def _fit_member(self, member: Any, windows: Windows, y: np.ndarray, split: Any) -> None:
         seen = self._for_member(member, windows)
@@ -146,9 +164,11 @@ class Ensemble(BaseEstimator, ABC):
         member.fit(seen.take(learn), y[learn], task=self.task_, validation=(seen.take(stop), y[stop]))
 
     def _for_member(self, member: Any, windows: Windows) -> Windows:
-        table = windows.table
+        table = features = self._features(windows.table)
         if self.scaler_ is not None and _wants_scaled(member):
-            table = self.scaler_.transform(table)
+            table = self.scaler_.transform(features)
+        if self._told_symbol and _reads_symbol(member):
+            table = np.column_stack([table, windows.table[:, -1].astype(table.dtype)])
         return Windows(table, windows.rows, member.lookback, windows.moments)
 
     def _fit_combiner(self, windows: Windows, validation: Validation | None) -> None:
@@ -203,6 +223,16 @@ class Ensemble(BaseEstimator, ABC):
         said = combine(raw, weights, self.task_), self.signals(raw).std(axis=1)
         return said if gain is None else (*said, gain)
 
+    def explain(self, windows: Windows) -> dict[str, pd.DataFrame]:
+        """Return the members' weights over `windows`, one row a member: the mean, and the span where they vary."""
+        weights = self.combiner_.weights(self._say(windows), self.task_, self.market(windows))
+        names = self.member_names()
+        rows = [f"{name} ({at + 1})" if names.count(name) > 1 else name for at, name in enumerate(names)]
+        told = {"mean": weights.mean(axis=0)}
+        if np.ptp(weights, axis=0).max() > 0:
+            told |= {"least": weights.min(axis=0), "most": weights.max(axis=0)}
+        return {"member_weights": pd.DataFrame(told, rows)}
+
     def signals(self, raw_NMK: np.ndarray) -> np.ndarray:
         """Return ``(N, M)``: the members' signals."""
         lead = self.task_.lead
@@ -235,6 +265,10 @@ class Ensemble(BaseEstimator, ABC):
             self.scaler_ = Scaler(state.values["clip"])
             self.scaler_.mean_, self.scaler_.scale_ = state.arrays["scaler.mean"], state.arrays["scaler.scale"]
         return self
+
+
+def _reads_symbol(member: Any) -> bool:
+    return bool(getattr(member, "reads_symbol", False))
 
 
 def _wants_scaled(member: Any) -> bool:

@@ -53,4 +53,4 @@ class Meta(Ensemble):
         return Gate(self.width, self.steps, self.patience, self.learning_rate, self.weight_decay, self.seed)
 
     def market(self, windows: Windows) -> np.ndarray:
-        return windows.last.astype(np.float64)
+        return self._features(windows.last).astype(np.float64)

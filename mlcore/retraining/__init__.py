@@ -3,6 +3,7 @@
 from mlcore.retraining.clock import CALENDAR, Retrain, Said
 from mlcore.retraining.drift import Drifted
 from mlcore.retraining.rules import Decayed, Rule, Standing
+from mlcore.retraining.strict import StrictWalk
 from mlcore.retraining.walk import RetrainedWalk
 
-__all__ = ["CALENDAR", "Decayed", "Drifted", "Retrain", "RetrainedWalk", "Rule", "Said", "Standing"]
+__all__ = ["CALENDAR", "Decayed", "Drifted", "Retrain", "RetrainedWalk", "Rule", "Said", "Standing", "StrictWalk"]

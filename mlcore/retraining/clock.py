@@ -87,6 +87,9 @@ class RetrainClock(ABC):
         self.retrains: list[Retrain] = []
         self._row, self._number = -1, 0  # the last row stepped; the number of the next fold
         self._pending: Pending | None = None
+        self._silent: list[
+            tuple[int, int]
+        ] = []  # rows from, to, at which no rule was asked since the live model's first
 
     def step(self, row: int) -> Said | None:
         """Say what the live model says of bar `row`, which has just closed; None before the first model.
@@ -110,14 +113,19 @@ class RetrainClock(ABC):
             reasons = [CALENDAR] * (block is not None) + [due.reason for due in (due,) if due is not None]
             self._retrain(row, block, "; ".join(reasons))
         said = self._say(row)
-        if self.rules and self._pending is None and said is not None and self._serves():
-            self._ask(self._standing(row, said))
+        if self._pending is None:
+            self._ask(row, said)
         return said
 
-    def _ask(self, now: Standing) -> None:
-        said = list(filter(None, [rule(now) for rule in self.rules]))
-        if said:
-            self._pending = Pending(now.row + 1 + self.folds.latency, "; ".join(map(str, said)))
+    def _ask(self, row: int, said: Said | None) -> None:
+        """Ask the rules, where there are any and a fitted model is live."""
+        if not self.rules or said is None or not self._serves():
+            return
+        now = self._standing(row, said)
+        told = list(filter(None, [rule(now) for rule in self.rules]))
+        if told:
+            self._pending = Pending(row + 1 + self.folds.latency, "; ".join(map(str, told)))
+            self._silent.append((row + 1, self._pending.live))
 
     @abstractmethod
     def _opens(self, row: int) -> Block | None:

@@ -42,8 +42,10 @@ class OrderLog(bt.Analyzer):
             reason = reason or f"backtrader: {order.getstatusname()}"
         # One fill has its price to the last digit; `executed.price` is a mean and rounds.
         price = executed[0].price if len(executed) == 1 else executed.price if executed.size else float("nan")
-        row = len(self.data) - 1
-        self.rets.append((order.plen - 1, row, executed.size, price, executed.comm, status, reason))
+        self.rets.append((*self._rows(order), executed.size, price, executed.comm, status, reason))
+
+    def _rows(self, order: bt.Order) -> tuple[int, int]:
+        return order.plen - 1, len(self.data) - 1
 
 
 class Turnover(bt.Analyzer):

@@ -44,7 +44,10 @@ class NextOpenBroker(bt.brokers.BackBroker):
         """One bar of the broker; without orders it is only worth what is held."""
         if self.pending or self.submitted or self._toactivate or self._userhist or not self._is_plain():
             super().next()
-            return
+        else:
+            self._value_plainly()
+
+    def _value_plainly(self) -> None:
         cash, held, unrealized = self.cash, 0.0, 0.0
         for data, position in self.positions.items():
             if position.size:

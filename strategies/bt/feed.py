@@ -44,7 +44,7 @@ class BarsFeed(bt.feed.DataBase):
     Filters, `fromdate`, `todate` and `tzinput` go the slow way, bar by bar.
     """
 
-    params = (("timeframe", None), ("compression", None))
+    params: Any = (("timeframe", None), ("compression", None))
 
     # What the broker would read instead of the bar's own prices while a bar is still forming.
     tick_open = tick_high = tick_low = tick_close = tick_volume = tick_openinterest = tick_last = None

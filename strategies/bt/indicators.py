@@ -10,7 +10,7 @@ import pandas as pd
 
 from mlcore.errors import BarwiseError
 from mlcore.forecasts import check_trained_through
-from strategies.bt.feed import stamps_to_numbers
+from strategies.bt.feed import _EPOCH, stamps_to_numbers
 
 _MILLISECONDS = 86_400_000  # a day's; backtrader's float stamps are good to 10 microseconds
 
@@ -39,6 +39,15 @@ class StampRows:
         return np.where(self._keys[rows] == keys, rows, -1)
 
 
+def number_to_stamp(number: float) -> pd.Timestamp:
+    """Return backtrader's float stamp as a UTC timestamp, to the millisecond.
+
+    >>> number_to_stamp(738886.25)
+    Timestamp('2024-01-01 06:00:00+0000', tz='UTC')
+    """
+    return pd.Timestamp((round(number * _MILLISECONDS) - _EPOCH * _MILLISECONDS) * 1_000_000, tz="UTC")
+
+
 def _keys(numbers: np.ndarray) -> np.ndarray:
     return np.rint(np.nan_to_num(numbers) * _MILLISECONDS).astype(np.int64)
 
@@ -54,6 +63,7 @@ class ForecastIndicator(bt.Indicator):
     and `BarwiseError` before the first bar if no row's stamp is one of a preloaded feed.
     """
 
+    csv = True  # writers write it
     lines: Any = ("signal", "confidence", "fold", "retrain")
     params = (("forecasts", None),)
     plotinfo = {"plotname": "forecast", "plotyhlines": [0.0], "plotymargin": 0.15}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import backtrader as bt
@@ -13,12 +14,16 @@ from mlcore.errors import BarwiseError
 from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.folds import WalkForward
 from mlcore.models import MODELS
-from mlcore.retraining import CALENDAR, Retrain, RetrainedWalk, Rule, Said
+from mlcore.retraining import CALENDAR, Retrain, RetrainedWalk, Rule, Said, StrictWalk
+from mlcore.retraining.strict import COLUMNS
 from mlcore.tasks import Label
 from strategies.bt.analyzers import add_analyzers
 from strategies.bt.broker import set_broker
 from strategies.bt.feed import BarsFeed
-from strategies.bt.indicators import StampRows
+from strategies.bt.heard import Heard
+from strategies.bt.indicators import StampRows, number_to_stamp
+from strategies.bt.paper import PaperState
+from strategies.bt.replay import is_live
 from strategies.bt.run import result_of
 from strategies.bt.strategies import ForecastStrategy
 from strategies.costs import Costs
@@ -47,7 +52,17 @@ class WalkForwardStrategy(ForecastStrategy):
         from forecast to weight as `strategies.policy.target_weights` does it; without `policy` the signal is the
         weight, as in `ForecastStrategy`.
     options
-        further arguments of `RetrainedWalk` by name: ``{"seed": 1, "confidence": "entropy"}``.
+        further arguments of `RetrainedWalk` (`StrictWalk`) by name: ``{"seed": 1, "confidence": "entropy"}``.
+    strict
+        bar by bar, from the open, high, low, close and volume that the engine has shown and nothing else: the same
+        up to rounding. A live feed is always run so. On a live feed orders go out once it is ``LIVE``; what it shows
+        before is the past.
+    state
+        folder of a strict run: models and what else is needed to go on are kept there, saved after every bar on which
+        orders may go out. Where it holds a run, that one is taken up again: the feed shows the bars from the first
+        one on once more, and from the bar after the last one saved orders go out as if there had been no stop. The
+        paper account (cash, position, the order on its way) is put back at that bar. Bars missed while it stood
+        still are heard, not traded. Only the orders of `target_weight` are kept, none that a subclass gives besides.
 
     To subclass, override `target_weight`: ``self.said`` is what the live model says of the bar that has just closed
     (`Said`; None before the first model), ``self.retrains`` are the retrains so far. `on_retrain` is called at the
@@ -66,10 +81,13 @@ class WalkForwardStrategy(ForecastStrategy):
         ("sizer_params", None),
         ("days_per_year", 365.0),
         ("options", None),
+        ("strict", False),
+        ("state", None),
     )
 
     said: Said | None = None
     _heard = -1
+    _walk: Any
     _sized: pd.Index | None = None  # the rows that `_sizes` are of
 
     def start(self) -> None:
@@ -84,7 +102,17 @@ class WalkForwardStrategy(ForecastStrategy):
             )
         self.weights: dict[int, float] = {}  # by the bar's row, as `target_weight` gave them
         self._policy = None if self.p.policy is None else PolicyWalk(self.p.policy)
-        self._make_walk()
+        self._strict = self.p.strict or self.p.state is not None or self.data.islive()
+        self._paper = None
+        if self._strict:
+            self._walk = StrictWalk(
+                self.p.model, label=self.p.label, folds=self.p.folds, features=self.p.features, rules=self.p.rules,
+                store=None if self.p.state is None else Path(self.p.state) / "models", **(self.p.options or {}),
+            )  # fmt: skip
+            if self.p.state is not None:
+                self._paper = PaperState(self.p.state, self, self._walk)
+        else:
+            self._make_walk()
 
     def _make_walk(self) -> None:
         bars = getattr(self.data.p, "dataname", None) if self.p.bars is None else self.p.bars
@@ -108,34 +136,56 @@ class WalkForwardStrategy(ForecastStrategy):
         """The retrains so far, in time."""
         return self._walk.retrains
 
+    def heard(self) -> Heard | None:
+        if self.said is None:
+            return None
+        outputs = dict(zip(self._walk.outputs, self.said.outputs.tolist(), strict=True))
+        return Heard(self.said.signal, self.said.confidence, float(self.said.fold), outputs)
+
     def prenext(self) -> None:
         self._hear()
 
     def next(self) -> None:
-        if self._hear():
-            weight = self.target_weight()
-            self.weights[self._heard] = weight
+        if not self._hear():
+            return
+        if self._paper is not None and self._paper.resumes(self._heard):
+            return
+        weight = self.target_weight()
+        self.weights[self._heard] = weight
+        if is_live(self.data):
             self.trade_to(weight)
+            if self._paper is not None:
+                self._paper.save()
 
     def on_retrain(self, retrain: Retrain) -> None:
         """Called when a new model has gone live. Override this."""
 
     def _hear(self) -> bool:
         """Let the model speak of the bar that has just closed; False where this feed has no new one."""
+        row = len(self.data) - 1 if self._strict else self._row()
+        if row == self._heard:
+            return False
+        before, self._heard = len(self.retrains), row
+        self.said = self._walk.show(self._stamp(), self._bar()) if self._strict else self._walk.step(row)
+        for retrain in self.retrains[before:]:
+            self.on_retrain(retrain)
+        self._weight = self._weight_of(self.said) if self.said is not None else float("nan")
+        return True
+
+    def _row(self) -> int:
         row = self._row_of.row(self.data.datetime[0])
         if row < 0:
             raise BarwiseError(
                 f"`bars` have no bar stamped {bt.num2date(self.data.datetime[0])} UTC, which the feed shows: give the "
                 "frame of this feed."
             )
-        if row == self._heard:
-            return False
-        before, self._heard = len(self.retrains), row
-        self.said = self._walk.step(row)
-        for retrain in self.retrains[before:]:
-            self.on_retrain(retrain)
-        self._weight = self._weight_of(self.said) if self.said is not None else float("nan")
-        return True
+        return row
+
+    def _stamp(self) -> pd.Timestamp:
+        return number_to_stamp(self.data.datetime[0])
+
+    def _bar(self) -> dict[str, float]:
+        return {name: float(getattr(self.data, name)[0]) for name in COLUMNS}
 
     def _weight_of(self, said: Said) -> float:
         if self._policy is None:
@@ -148,10 +198,16 @@ class WalkForwardStrategy(ForecastStrategy):
         rows, forecasts = self._walk.ahead
         if self._sized is not forecasts.index:
             self._sized = forecasts.index
-            self._sizes = sizes_of(
-                forecasts, self._volatility.iloc[rows], self.p.sizer, self.p.sizer_params or {}
-            )  # fmt: skip
+            self._sizes = sizes_of(forecasts, self._volatility_of(rows), self.p.sizer, self.p.sizer_params or {})
         return float(self._sizes[self._heard - int(rows[0])])
+
+    def _volatility_of(self, rows: np.ndarray) -> pd.Series:
+        if not self._strict:
+            return self._volatility.iloc[rows]
+        newest = self._walk.bars(slice(-VOLATILITY_WINDOW - 1, None))
+        if len(newest) < 2:  # no interval yet
+            return pd.Series(np.nan, newest.index)
+        return annual_volatility(newest, VOLATILITY_WINDOW, self.p.days_per_year).iloc[-1:]
 
     def target_weight(self) -> float:
         """Return the weight to hold from the next open on, in [-1, 1]; NaN is flat. Override this."""

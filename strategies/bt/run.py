@@ -93,15 +93,21 @@ def result_of(
     )
 
 
-def _metrics(plan: Plan, strategy: bt.Strategy, equity: pd.Series, orders: pd.DataFrame) -> tuple[dict, tuple]:
+def engine_numbers(strategy: bt.Strategy, equity: pd.Series, cash: float) -> tuple[float | None, str, float]:
+    """Return backtrader's own Sharpe ratio, the note where it is not defined, and its own maximal drawdown."""
     sharpe = strategy.analyzers.sharpe
     daily = np.array(list(sharpe.timereturn.get_analysis().values()))
-    ratio, note = sharpe_or_note(sharpe.get_analysis()["sharperatio"], daily, float(equity.min()) / plan.cash)
+    ratio, note = sharpe_or_note(sharpe.get_analysis()["sharperatio"], daily, float(equity.min()) / cash)
+    return ratio, note, strategy.analyzers.drawdown.get_analysis().max.drawdown / 100
+
+
+def _metrics(plan: Plan, strategy: bt.Strategy, equity: pd.Series, orders: pd.DataFrame) -> tuple[dict, tuple]:
+    ratio, note, fall = engine_numbers(strategy, equity, plan.cash)
     final = float(strategy.broker.getvalue())
     earned, ruin = return_or_note(final, equity, plan.cash)
     metrics: dict[str, float | int | None] = {
         "sharpe": ratio,
-        "max_drawdown": strategy.analyzers.drawdown.get_analysis().max.drawdown / 100,
+        "max_drawdown": fall,
         "total_return": earned,
         "final_value": final,
         "n_orders": len(orders),

@@ -96,13 +96,13 @@ def _forest(found: Comparison, loss: str) -> str:
     if not names:
         return ""
     colors = [GREEN if h < 0 else RED if lo > 0 else GREY for lo, h in zip(low, high, strict=True)]
-    drawn = _dots(names, values, low, high, colors, f"{words_of(loss)} against naive's, % (left is lower)")
+    drawn = _dots(names, values, low, high, colors, f"{words_of(loss)} against naive's, %")
     return figure(
         drawn,
         "loss-figure",
         f"{LOSS_WORDS[found.loss].capitalize()} against the baseline that says the same always, with 95% intervals. "
-        "Green: the whole interval is lower; red: it is higher; grey: it holds 0. Of one model alone: what is better "
-        "after correcting for all that were tried is told below.",
+        "Left is lower. Green: the whole interval is lower; red: higher; grey: it holds 0. Of one model alone: what is "
+        "better after correcting for all that were tried is told below.",
     )
 
 

@@ -25,6 +25,7 @@ KNOWN = {
     "shap": "Mean size of what each feature adds to a forecast (SHAP).",
     "coefficients": "What an output (log-odds of a class, or log return) moves by with one deviation of a feature.",
     "variable_weights": "Mean weight that variable selection gives to each feature.",
+    "member_weights": "Weight of each member's forecast in the ensemble's.",
     "attention": "Mean share of its attention that the newest bar gives to each bar of its window.",
 }
 

@@ -13,15 +13,15 @@ from plotly.offline import get_plotlyjs
 
 STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 FIGURE_CONFIG = {"responsive": True, "displayModeBar": False}
+# A figure is drawn while the page is read, at the width that its place has then; figures beside it come later.
+FIT = (
+    "<script>addEventListener('load',()=>document.querySelectorAll('.js-plotly-plot')"
+    ".forEach(p=>Plotly.Plots.resize(p)))</script>"
+)
 # On a screen that is touched, a finger on a figure must scroll the page, not draw a zoom box.
 TOUCH = (
     "<script>if(matchMedia('(pointer: coarse)').matches)document.querySelectorAll('.js-plotly-plot')"
     ".forEach(p=>Plotly.relayout(p,{dragmode:false}))</script>"
-)
-# A figure is drawn as the page is read, as wide as its place is then: what comes beside it makes the place narrower.
-FIT = (
-    "<script>{const fit=new ResizeObserver(seen=>seen.forEach(({target})=>Plotly.Plots.resize("
-    "target.querySelector('.js-plotly-plot'))));document.querySelectorAll('figure').forEach(f=>fit.observe(f))}</script>"
 )
 
 

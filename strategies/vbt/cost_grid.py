@@ -1,57 +1,88 @@
-"""The same decisions at other costs, and carried out later: how much of a result the costs leave."""
+"""What costs leave of one trading rule: commission x slippage x delay, and the commission it stops earning at."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
+from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 
-from mlcore.errors import BarwiseError
 from strategies.costs import Costs
-from strategies.orders import checked_weights, order_targets
+from strategies.orders import check_forecasts_before, checked_cash, order_targets
+from strategies.policy import Policy, target_weights
 from strategies.vbt.accounts import Accounts, Orders
+from strategies.vbt.sweep import Grid, parse_sizer, sweep
 
-DELAYS = (0, 1, 2, 5)
-COMMISSIONS, SLIPPAGES = (0.0, 0.5, 1.0, 2.0, 3.0), (0.0, 1.0, 2.0, 4.0)  # times the own costs
-UNIT = 0.0005  # stands for own costs of nothing, whose multiples are nothing
+HIGHEST = 0.05  # a commission that nobody is asked: a rule that earns above it is told so
+ROUNDS, STEPS = 4, 33  # each round narrows the bracket 32-fold
 
 
 def cost_grid(
+    forecasts: pd.DataFrame,
     bars: pd.DataFrame,
-    weights: pd.Series,
-    costs: Costs,
     *,
-    commissions: Sequence[float] | None = None,
-    slippages: Sequence[float] | None = None,
-    delays: Sequence[int] = DELAYS,
+    policy: Policy | None = None,
+    sizer: str = "fixed",
+    commission: Sequence[float] = (0.0, 0.0002, 0.0005, 0.001, 0.002),
+    slippage: Sequence[float] = (0.0, 0.0005, 0.001),
+    delay: Sequence[int] = (0, 1, 2),
     cash: float = 10_000.0,
     days_per_year: float = 365.0,
 ) -> pd.DataFrame:
-    """Trade `weights` at every commission x slippage x delay; return one row each: those three, then `MEASURED`.
+    """Trade one rule at every cost; return the rows of `sweep`, with ``break_even`` beside them.
 
-    A delay of d bars carries out at the close of bar t what was decided at the close of bar t - d, so it fills at the
-    open of bar t + 1; the first d bars are flat. The row of delay 0 and `costs` is the run of `run_vectorbt`, to 1e-9.
-    `commissions` and `slippages` are fractions; None: multiples of those of `costs`, 0 and the own ones among them.
+    ``break_even`` is the commission at which the rule ends with what it began with, at that row's slippage and delay
+    (`break_even_commission`): NaN where it loses even at none.
     """
-    checked_weights(weights, bars)
-    for delay in delays:
-        if isinstance(delay, bool) or delay != int(delay) or delay < 0:
-            raise BarwiseError(f"`delays` holds {delay!r}: a delay is a count of bars, 0 or more.")
-    fees = _around(costs.commission, COMMISSIONS) if commissions is None else commissions
-    slips = _around(costs.slippage, SLIPPAGES) if slippages is None else slippages
-    delayed = {delay: Orders.of(order_targets(weights.shift(int(delay)))) for delay in delays}
-    cells = list(itertools.product(delays, fees, slips))
-    orders = [delayed[delay] for delay, *_ in cells]
-    found = Accounts(bars, cash, days_per_year).trade(orders, [Costs(fee, slip) for _, fee, slip in cells])
-    return pd.concat([pd.DataFrame(cells, columns=["delay", "commission", "slippage"]), found], axis=1)
+    rule = {name: (value,) for name, value in asdict(policy or Policy()).items()}
+    grid = Grid(**rule, sizer=(sizer,), commission=commission, slippage=slippage, delay=delay)
+    table = sweep(forecasts, bars, grid, cash=cash, days_per_year=days_per_year)
+    same = {"policy": policy, "sizer": sizer, "cash": cash, "days_per_year": days_per_year}
+    found = {
+        (slip, late): break_even_commission(forecasts, bars, slippage=slip, delay=late, **same)  # type: ignore[arg-type]
+        for slip, late in table[["slippage", "delay"]].drop_duplicates().itertuples(index=False)
+    }
+    pairs = zip(table["slippage"], table["delay"], strict=True)
+    table["break_even"] = [np.nan if (value := found[pair]) is None else value for pair in pairs]
+    return table
 
 
-def _around(own: float, multiples: Sequence[float]) -> list[float]:
-    """Return multiples of the own costs that a fill can have; of costs of nothing, multiples of 0.05%.
+def break_even_commission(
+    forecasts: pd.DataFrame,
+    bars: pd.DataFrame,
+    *,
+    policy: Policy | None = None,
+    sizer: str = "fixed",
+    slippage: float = 0.0005,
+    delay: int = 0,
+    cash: float = 10_000.0,
+    days_per_year: float = 365.0,
+) -> float | None:
+    """Return the commission, as a fraction of a fill's value, at which the rule earns nothing; to 1e-7 or better.
 
-    >>> _around(0.001, (0.0, 1.0, 2.0)), _around(0.0, (0.0, 1.0, 2.0))
-    ([0.0, 0.001, 0.002], [0.0, 0.0005, 0.001])
+    None where it loses at no commission, or never trades; infinity where it still earns at `HIGHEST`.
     """
-    unit = own or UNIT
-    return [unit * times for times in multiples if unit * times < 1]
+    check_forecasts_before(forecasts, bars)
+    name, params = parse_sizer(sizer)
+    weights = target_weights(
+        forecasts, bars, policy=policy, sizer=name, sizer_params=params, days_per_year=days_per_year
+    )
+    accounts = Accounts(bars.loc[weights.index], checked_cash(cash), days_per_year)
+    orders = Orders.of(order_targets(weights)).late(delay, len(weights))
+
+    def earned(commissions: np.ndarray) -> np.ndarray:
+        costs = [Costs(float(commission), slippage) for commission in commissions]
+        return accounts.trade([orders] * len(costs), costs)["final_value"].to_numpy() - cash
+
+    low, high = 0.0, HIGHEST
+    ends = earned(np.array([low, high]))
+    if not ends[0] > 0:
+        return None
+    if ends[1] > 0:
+        return float("inf")
+    for _ in range(ROUNDS):
+        tried = np.linspace(low, high, STEPS)
+        last = int(np.flatnonzero(earned(tried) > 0)[-1])
+        low, high = tried[last], tried[last + 1]
+    return float((low + high) / 2)

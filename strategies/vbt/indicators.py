@@ -1,43 +1,82 @@
-"""Forecasts as a vectorbt indicator, with its thresholds broadcast."""
+"""Forecasts as vectorbt indicators, with the parameters of a policy broadcast."""
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import vectorbt as vbt
 
-from strategies.policy import Policy, held_sides
+from mlcore.errors import BarwiseWarning
+from strategies.policy import Policy, weights_of
+
+RULES = ("entry", "exit", "min_hold", "band", "side", "min_confidence")
+OUTPUTS = ("weight", "entries", "exits", "short_entries", "short_exits")
+NO_RULE = "Combinations whose `exit` is outside [-entry, entry] are no rules: their columns are flat (NaN weights)."
 
 
-def _signals(
-    signal: np.ndarray, confidence: np.ndarray, entry: float, exit: float, min_confidence: float, size: float
-) -> tuple[np.ndarray, ...]:
-    policy = Policy(entry=entry, exit=exit, min_confidence=min_confidence)
-    sides = np.column_stack(
-        [held_sides(signal[:, column], confidence[:, column], policy) for column in range(signal.shape[1])]
-    ).astype(np.float64)
-    before = np.vstack([np.zeros((1, sides.shape[1])), sides[:-1]])
-    changed = sides != before
+def _sized(signal: np.ndarray, confidence: np.ndarray, size: np.ndarray, *rule: float | int | str) -> tuple:
+    """Return `OUTPUTS` of ``(N, columns)`` forecasts and sizes under one rule, in the order of `RULES`."""
+    given = dict(zip(RULES, rule, strict=True))
+    if abs(given["exit"]) > given["entry"]:  # type: ignore[arg-type,operator]
+        Policy(**{**given, "exit": 0.0})  # type: ignore[arg-type]  # what else is wrong is refused
+        warnings.warn(NO_RULE, BarwiseWarning, stacklevel=2)
+        weights = np.full(signal.shape, np.nan)
+    else:
+        policy = Policy(**given)  # type: ignore[arg-type]
+        columns = zip(signal.T, confidence.T, np.broadcast_to(size, signal.shape).T, strict=True)
+        weights = np.column_stack([_weights(*column, policy) for column in columns])
+    held = np.nan_to_num(np.sign(weights))
+    before = np.vstack([np.zeros((1, held.shape[1])), held[:-1]])
+    changed = held != before
     return (
-        np.where(sides == 0, np.nan, sides * size),
-        changed & (sides > 0),
+        weights,
+        changed & (held > 0),
         changed & (before > 0),
-        changed & (sides < 0),
+        changed & (held < 0),
         changed & (before < 0),
     )
 
+
+def _weights(signal: np.ndarray, confidence: np.ndarray, size: np.ndarray, policy: Policy) -> np.ndarray:
+    frame = pd.DataFrame({"signal": signal, "confidence": confidence})
+    return weights_of(frame, np.ascontiguousarray(size), policy)
+
+
+def _signals(signal: np.ndarray, confidence: np.ndarray, *given: float) -> tuple:
+    *rule, size = given
+    return _sized(signal, confidence, np.full(signal.shape, float(size)), *rule)
+
+
+DEFAULTS = {name: getattr(Policy(), name) for name in RULES}
 
 ForecastSignals = vbt.IndicatorFactory(
     class_name="ForecastSignals",
     short_name="forecast",
     input_names=["signal", "confidence"],
-    param_names=["entry", "exit", "min_confidence", "size"],
-    output_names=["weight", "entries", "exits", "short_entries", "short_exits"],
-).from_apply_func(_signals, entry=0.0, exit=0.0, min_confidence=0.0, size=1.0)
-ForecastSignals.__doc__ = """Entries, exits and target weights of forecasts, by the thresholds of `policy.Policy`.
+    param_names=[*RULES, "size"],
+    output_names=list(OUTPUTS),
+).from_apply_func(_signals, **DEFAULTS, size=1.0)
+ForecastSignals.__doc__ = """Entries, exits and target weights of forecasts, by the rules of `policy.Policy`.
 
-``ForecastSignals.run(forecasts["signal"], forecasts["confidence"], entry=[0.1, 0.2, 0.3], exit=0.0)`` gives a
-column per threshold (``param_product=True`` for all combinations). `weight` is side x `size`, NaN flat;
-`entries exits short_entries short_exits` are booleans. All are known at the bar's close and are **not
-shifted**: `portfolio_from_weights(bars, signals.weight)` fills them at the next open; with
+``ForecastSignals.run(forecasts["signal"], forecasts["confidence"], entry=[0.1, 0.2, 0.3], min_hold=6)`` gives a
+column per threshold (``param_product=True`` for all combinations; those whose `exit` is outside [-entry, entry] are
+flat columns, and a warning says so). Parameters are `Policy`'s, and `size`, the share of equity of every position.
+`weight` is side x `size`, NaN flat; `entries exits short_entries short_exits` are booleans. All are known at the bar's
+close and are **not shifted**: `portfolio_from_weights(bars, signals.weight)` fills them at the next open; with
 `Portfolio.from_signals` shift them yourself by one bar and give ``price=bars["open"]``.
+"""
+
+SizedSignals = vbt.IndicatorFactory(
+    class_name="SizedSignals",
+    short_name="sized",
+    input_names=["signal", "confidence", "size"],
+    param_names=list(RULES),
+    output_names=list(OUTPUTS),
+).from_apply_func(_sized, **DEFAULTS)
+SizedSignals.__doc__ = """`ForecastSignals` whose sizes are an input, ``(N,)`` or a column each: those of `from_sizer`.
+
+``SizedSignals.run(signal, confidence, from_sizer("study_rule").run(forecasts, bars, base=[0.1, 0.2]).size)``. A NaN
+size means flat; while a position is held against its signal its size stays (`Policy`).
 """

@@ -109,28 +109,34 @@ def _order_rows(portfolio: vbt.Portfolio, scale: Scale) -> list[tuple]:
     return list(zip(*(column[kept].tolist() for column in columns), strict=True))
 
 
+def engine_numbers(
+    equity: pd.Series, cash: float, days_per_year: float, kernel: str
+) -> tuple[float | None, str, float]:
+    """Return vectorbt's own Sharpe ratio, the note where it is not defined, and its own maximal drawdown."""
+    daily = equity.groupby(pd.DatetimeIndex(equity.index).floor("D")).last()
+    year = pd.Timedelta(days=returns_per_year(pd.DatetimeIndex(equity.index), days_per_year))  # each counts as a day
+    returns = vbt.returns.accessors.ReturnsSRAccessor.from_value(
+        daily, init_value=cash, engine=kernel, freq="1D", year_freq=year
+    )
+    own = returns.sharpe_ratio() if len(daily) > 1 else None
+    ratio, note = sharpe_or_note(own, returns.obj.to_numpy(), float(equity.min()) / cash)
+    # From the starting cash on: vectorbt's own drawdown begins at the first bar's close.
+    fall = vbt.generic.accessors.GenericSRAccessor(pd.Series(np.r_[cash, equity.to_numpy()])).drawdown(engine=kernel)
+    return ratio, note, abs(float(fall.min()))
+
+
 def _metrics(
     plan: Plan, equity: pd.Series, orders: pd.DataFrame, days_per_year: float, kernel: str
 ) -> tuple[dict, tuple]:
-    daily = equity.groupby(pd.DatetimeIndex(equity.index).floor("D")).last()
-    year = pd.Timedelta(days=returns_per_year(plan.bars, days_per_year))  # in returns: each counts as a day
-    returns = vbt.returns.accessors.ReturnsSRAccessor.from_value(
-        daily, init_value=plan.cash, engine=kernel, freq="1D", year_freq=year
-    )
-    own = returns.sharpe_ratio() if len(daily) > 1 else None
-    ratio, note = sharpe_or_note(own, returns.obj.to_numpy(), float(equity.min()) / plan.cash)
+    ratio, note, fall = engine_numbers(equity, plan.cash, days_per_year, kernel)
     earned, ruin = return_or_note(float(equity.iloc[-1]), equity, plan.cash)
-    # From the starting cash on: vectorbt's own drawdown begins at the first bar's close.
-    fall = vbt.generic.accessors.GenericSRAccessor(pd.Series(np.r_[plan.cash, equity.to_numpy()])).drawdown(
-        engine=kernel
-    )
     fills = orders[orders["size"] != 0]
     rows = equity.index.get_indexer(pd.Index(fills["timestamp"]))
     opened = plan.bars["open"].to_numpy(np.float64)[rows]
     size, price = fills["size"].abs().to_numpy(), fills["price"].to_numpy()
     metrics: dict[str, float | int | None] = {
         "sharpe": ratio,
-        "max_drawdown": abs(float(fall.min())),
+        "max_drawdown": fall,
         "total_return": earned,
         "final_value": float(equity.iloc[-1]),
         "n_orders": len(orders),

@@ -21,8 +21,9 @@ from strategies.report.figures import styled
 from strategies.report.page import Section, figure, notes, page, said
 from strategies.result import METRICS
 
-COSTS = ["commission", "slippage"]
+COSTS = ["commission", "slippage", "delay"]
 MOST_PANELS = 6
+MOST_NUMBERS = 16  # columns of a heatmap with room for numbers in its cells
 
 
 def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -31,16 +32,18 @@ def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     ``tried`` counts the rules traded at that cost, ``defined`` those with a Sharpe ratio, ``spread`` is the sample
     deviation of theirs, ``best`` the row of the highest (None where no rule has one). ``best_by_luck`` is what
     `expected_maximum_sharpe` expects of as many rules without skill, free of cost and independent, whose ratios
-    vary by 1 / years as those of independent returns do (rules alike show less).
+    vary by 1 / years as those of independent returns do (rules alike show less). ``varied`` names the parameters with
+    more than one value.
     """
     found = []
-    for (commission, slippage), tried in table.groupby(COSTS, sort=False):
+    varied = [name for name in parameters_of(table) if len(table[name].unique()) > 1]
+    for cost, tried in table.groupby(COSTS, sort=False):
         sharpe = tried["sharpe"].dropna()
         found.append(
             {
-                "commission": commission,
-                "slippage": slippage,
+                **dict(zip(COSTS, cost, strict=True)),
                 "tried": len(tried),
+                "varied": varied,
                 "defined": len(sharpe),
                 "spread": float(sharpe.std(ddof=1)) if len(sharpe) > 1 else None,
                 "best": None if sharpe.empty else tried.loc[[sharpe.idxmax()]].to_dict("records")[0],
@@ -53,13 +56,14 @@ def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 def sentence(found: dict[str, Any]) -> str:
     """Return one of `best_rows` in words."""
     cost = f"At commission {found['commission']:.3%} and slippage {found['slippage']:.3%}"
+    cost += f", {found['delay']} bars late" if found["delay"] else ""
     if found["best"] is None:
         return f"{cost}: none of {found['tried']:,} rules tried has a Sharpe ratio."
     best = found["best"]
-    rule = ", ".join(f"{name} {best[name]}" for name in parameters_of(best))
+    rule = ", ".join(f"{name} {best[name]}" for name in found["varied"] or parameters_of(best))
     return (
         f"{cost}, the best of {found['tried']:,} rules tried has a Sharpe ratio of {best['sharpe']:.2f} ({rule}). As "
-        f"many rules without skill would show a best of {found['best_by_luck']:.2f} by luck over {best['days']} days."
+        f"many rules without skill would show a best of {found['best_by_luck']:.2f} by luck over {best['days']:,} days."
     )
 
 
@@ -79,11 +83,11 @@ def print_sweep(table: pd.DataFrame, console: Console) -> None:
     """Print the best row at each cost, and how many were tried."""
     found = best_rows(table)
     shown = Table(title=f"{len(table):,} combinations tried; the best at each cost, after that cost")
-    for name in ("fee", "slippage", "tried", "Sharpe", "by luck", "return", "drawdown", "orders"):
+    for name in ("fee", "slippage", "bars late", "tried", "Sharpe", "by luck", "return", "drawdown", "orders"):
         shown.add_column(name, justify="right")
     for one in found:
         best = one["best"]
-        cost = (f"{one['commission']:.3%}", f"{one['slippage']:.3%}", f"{one['tried']:,}")
+        cost = (f"{one['commission']:.3%}", f"{one['slippage']:.3%}", str(one["delay"]), f"{one['tried']:,}")
         if best is None:
             shown.add_row(*cost, "undefined")
             continue
@@ -136,7 +140,8 @@ def _surfaces(panels: dict[str, pd.DataFrame], reach: float) -> str:
         f"<div><h3>{name}</h3>{figure(html_surface(grid, reach), f'surface-{number}')}</div>"
         for number, (name, grid) in enumerate(panels.items())
     )
-    return f'<div class="pair">{drawn}</div>' + said(caption, "small")
+    whole = f'<div class="pair">{drawn}</div>' if len(panels) > 1 else drawn
+    return whole + said(caption, "small")
 
 
 def parameters_of(table: Iterable[Any]) -> list[str]:
@@ -168,10 +173,11 @@ def panels_of(table: pd.DataFrame, axes: tuple[str, str]) -> dict[str, pd.DataFr
     x, y = axes
     costs = table[COSTS].drop_duplicates().sort_values(COSTS, ascending=False).head(MOST_PANELS)
     panels = {}
-    for commission, slippage in costs.itertuples(index=False):
-        here = table[(table["commission"] == commission) & (table["slippage"] == slippage)]
+    for cost in costs.to_dict("records"):
+        here = table[(table[COSTS] == pd.Series(cost)).all(axis=1)]
         grid = here.pivot_table(index=y, columns=x, values="sharpe", aggfunc="median", dropna=False, sort=False)
-        panels[f"commission {commission:.3%}, slippage {slippage:.3%}"] = grid
+        late = f", {cost['delay']:.0f} bars late" if cost["delay"] else ""
+        panels[f"commission {cost['commission']:.3%}, slippage {cost['slippage']:.3%}{late}"] = grid
     return panels
 
 
@@ -186,6 +192,7 @@ def html_heatmap(grid: pd.DataFrame, reach: float) -> go.Figure:
             colorscale="RdBu",
             zmin=-reach,
             zmax=reach,
+            texttemplate="%{z:.2f}" if grid.shape[1] <= MOST_NUMBERS else None,
             hovertemplate=hover,
             colorbar={
                 "orientation": "h",
@@ -202,6 +209,9 @@ def html_heatmap(grid: pd.DataFrame, reach: float) -> go.Figure:
     return styled(drawn, 190 + 28 * len(grid)).update_layout(plot_bgcolor="#e5e7eb")
 
 
+_CAMERA = {"eye": {"x": 1.7, "y": -1.8, "z": 0.8}, "center": {"x": 0.0, "y": 0.0, "z": -0.15}}
+
+
 def html_surface(grid: pd.DataFrame, reach: float) -> go.Figure:
     """Return one panel as a surface over its two numeric axes, in the colours of `html_heatmap`."""
     grid = grid.sort_index().sort_index(axis=1)
@@ -216,14 +226,16 @@ def html_surface(grid: pd.DataFrame, reach: float) -> go.Figure:
             cmax=reach,
             showscale=False,
             hovertemplate=hover,
+            lighting={"ambient": 0.9},
+            contours={axis: {"show": True, "color": "#9aa3af", "highlight": False} for axis in ("x", "y")},
         )
     )
     axes = {
-        "xaxis": {"title": {"text": str(grid.columns.name)}},
-        "yaxis": {"title": {"text": str(grid.index.name)}},
-        "zaxis": {"title": {"text": "Sharpe"}},
+        "xaxis": {"title": {"text": str(grid.columns.name)}, "nticks": 5},
+        "yaxis": {"title": {"text": str(grid.index.name)}, "nticks": 5},
+        "zaxis": {"title": {"text": "Sharpe"}, "nticks": 6},
     }
-    return styled(drawn, 380).update_layout(scene={**axes, "camera": {"eye": {"x": 1.5, "y": -1.6, "z": 0.9}}})
+    return styled(drawn, 380).update_layout(scene={**axes, "camera": _CAMERA})
 
 
 def png_heatmap(panels: dict[str, pd.DataFrame], title: str) -> Figure:
@@ -245,7 +257,7 @@ def png_heatmap(panels: dict[str, pd.DataFrame], title: str) -> Figure:
         spot.set_yticks(range(grid.shape[0]), [str(label) for label in grid.index])
         spot.set(xlabel=grid.columns.name, ylabel=grid.index.name)
         spot.set_title(name, fontsize=10, loc="left")
-        if columns <= 16:
+        if columns <= MOST_NUMBERS:
             _numbers(spot, values, reach)
     picture.suptitle(title, fontsize=11)
     picture.colorbar(image, ax=list(axes), label="Sharpe ratio, a year", fraction=0.04)

@@ -16,10 +16,13 @@ from mlcore.folds import WalkForward
 from mlcore.forecasts import check_forecasts
 from mlcore.labels import direction, forward_return
 from mlcore.models import MODELS, ensemble, make_model
+from mlcore.models.average import Average
 from mlcore.models.linear import Linear
+from mlcore.models.meta import Meta
 from mlcore.models.naive import Naive
 from mlcore.panel import walk_forward_panel
 from mlcore.walkforward import walk_forward
+from mlcore.windows import Windows
 from tests.conftest import random_bars
 
 FEATURES = ("close_pct_change", ("volatility", {"window": 10}), "rsi")
@@ -244,3 +247,37 @@ def test_what_an_ensemble_stops_by_is_newer_than_what_it_learns_from_over_all_co
     )
     for learned, stopped in splits:
         assert learned.max() < stopped.min()
+
+
+class Blind(Linear):
+    """Keeps the names of what it was handed; does not read the symbol."""
+
+    def fit(self, windows, y, *, task, validation=None):
+        assert windows.shape[2] == len(self.feature_names_in_)
+        Blind.names.add(self.feature_names_in_)
+        return super().fit(windows, y, task=task, validation=validation)
+
+
+class Raw(Spy):
+    """Wants its features as they are."""
+
+    scaled = False
+
+
+@pytest.mark.parametrize("kind", [Spy, Raw])
+def test_members_of_an_ensemble_are_told_the_symbol_where_they_read_it(kind):
+    kind.fitted, kind.asked, Blind.names = [], [], set()
+    walked(model=Average(members=(kind(), Blind())), validation=0.35)
+    features = ("close_pct_change", "volatility_window10", "rsi")
+    assert Blind.names == {features}
+    assert {names for *_, names in kind.fitted} == {(*features, "symbol")}
+    codes = [set(windows.last[:, -1]) for windows, *_ in kind.fitted]
+    assert codes[0] == {0.0, 1.0} and max(map(max, codes)) == 3.0  # as they are, whoever scales the features
+
+
+def test_an_ensemble_reads_the_symbol_where_a_member_does_and_no_rule_takes_its_code_for_a_feature():
+    assert not Average(members=("linear", "naive")).reads_symbol
+    assert Average(members=("linear", "lightgbm")).reads_symbol
+    model = Meta(members=("linear", small("lightgbm")))
+    model.feature_names_in_ = ("rsi", "symbol")
+    assert model.market(Windows(np.ones((5, 2)), np.arange(1, 5), 1)).shape == (4, 1)

@@ -319,6 +319,16 @@ def test_a_name_that_speaks_in_both_regimes_is_refused_and_one_member_alone_is_t
         Vote(members="linear").check_task(NUMBER)
 
 
+def test_an_ensemble_explains_itself_by_the_weights_of_its_members():
+    told = fitted(Average(members=(Says(0), Says(1)), weights=(3, 1))).explain(windows(HELD, 1))["member_weights"]
+    assert told.index.tolist() == ["Says (1)", "Says (2)"] and told.columns.tolist() == ["mean"]
+    assert told["mean"].tolist() == [0.75, 0.25]
+    model = fitted(RegimeStack(members=(Says(0),), sideways=Linear(), column=0, regime_window=5))
+    told = model.explain(windows(HELD, 5))["member_weights"]
+    assert told.columns.tolist() == ["mean", "least", "most"] and told.index.tolist() == ["Says", "Linear"]
+    assert told[["least", "most"]].to_numpy().tolist() == [[0, 1], [0, 1]] and told["mean"].sum() == pytest.approx(1)
+
+
 def test_weights_given_are_used():
     model = fitted(Average(members=(Says(0), Says(1)), weights=(3, 1)))
     rows = np.arange(500, 600)

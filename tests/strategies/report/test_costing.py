@@ -8,11 +8,11 @@ import pytest
 from strategies.costs import Costs
 from strategies.report.costing import _shade, costs_body
 from strategies.report.numbers import costs_of
-from strategies.vbt.cost_grid import cost_grid
+from strategies.vbt.other_costs import trade_at_costs
 from tests.strategies.studies import fake_study
 
 STUDY = fake_study(600)
-GRID = cost_grid(STUDY.bars, STUDY.results["vectorbt"].weights, Costs(0.001, 0.0005))
+GRID = trade_at_costs(STUDY.bars, STUDY.results["vectorbt"].weights, Costs(0.001, 0.0005))
 CELL = re.compile(r'<td( style="background:rgb\([^)]*\)")?( class=own)?>([^<]+)<span class="interval"> \[([^\]]+)\]')
 
 

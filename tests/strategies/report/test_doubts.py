@@ -10,7 +10,7 @@ import pytest
 from strategies.costs import Costs
 from strategies.report.doubts import doubts_body, guard_refuses, knowledge, own_cell
 from strategies.study import Study
-from strategies.vbt.cost_grid import cost_grid
+from strategies.vbt.other_costs import trade_at_costs
 from strategies.vbt.run import run_vectorbt
 from tests.strategies.studies import fake_study
 
@@ -97,10 +97,10 @@ def test_the_worst_bar_and_order_are_named() -> None:
 def test_the_grids_own_cell_is_the_account_that_was_traded() -> None:
     weights, costs = STUDY.results["vectorbt"].weights, Costs(0.001, 0.0005)
     result = run_vectorbt(STUDY.bars, weights, costs=costs)
-    study = replace(STUDY, results={"vectorbt": result}, cost_grid=cost_grid(STUDY.bars, weights, costs))
+    study = replace(STUDY, results={"vectorbt": result}, cost_grid=trade_at_costs(STUDY.bars, weights, costs))
     assert own_cell(study) == pytest.approx(0.0, abs=1e-9)
     assert state(study, "Grid of costs.") == "good"
-    other = replace(study, cost_grid=cost_grid(STUDY.bars, weights.shift(1), costs))
+    other = replace(study, cost_grid=trade_at_costs(STUDY.bars, weights.shift(1), costs))
     assert state(other, "Grid of costs.") == "bad"
     assert own_cell(replace(study, config=study.config | {"commission": 0.7})) is None
     assert "Grid of costs." not in doubts_body(replace(study, cost_grid=None))

@@ -58,6 +58,7 @@ def test_it_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
     assert not [tag for tag, attrs in reader.tags if tag in ("link", "img", "iframe") or attrs.get("src")]
     assert len(html.encode()) < 6_000_000
     assert len(re.findall(r"plotly\.js v\d", html)) == 1
+    assert html.rindex("Plotly.Plots.resize") > html.rindex("js-plotly-plot") - 200  # after all figures: they fit
 
 
 def test_the_parts_stand_in_the_order_a_reader_asks(tmp_path: Path) -> None:

@@ -1,62 +1,69 @@
-"""The grid of costs and delays: the study's own numbers in its own cell, and a delay is a shift of what was decided."""
+"""One rule at every cost, and the commission at which it ends where it began."""
+
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, LookAheadError
+from mlcore.synthetic import planted_market
 from strategies.costs import Costs
 from strategies.policy import Policy, target_weights
-from strategies.result import METRICS
-from strategies.vbt.cost_grid import DELAYS, cost_grid
+from strategies.vbt.cost_grid import break_even_commission, cost_grid
 from strategies.vbt.run import run_vectorbt
-from tests.conftest import random_bars
-from tests.strategies.studies import fake_forecasts
 
-BARS = random_bars(900, seed=4, volatility=0.02).drop(random_bars(900, seed=4).index[400:431])
-WEIGHTS = target_weights(fake_forecasts(BARS, 5), BARS, policy=Policy(entry=0.3))
-OWN = Costs(0.001, 0.0005)
+MARKET = planted_market(2000, edge=0.8, seed=3)
+POLICY = Policy(entry=0.2, min_hold=4)
 
 
-def engine(delay: int, costs: Costs) -> list[float]:
-    """What vectorbt makes of the weights, carried out by hand `delay` bars late."""
-    late = pd.Series(np.r_[np.full(delay, np.nan), WEIGHTS.to_numpy()[: len(WEIGHTS) - delay]], WEIGHTS.index)
-    metrics = run_vectorbt(BARS, late, costs=costs, cash=500.0, days_per_year=252.0).metrics
-    return [np.nan if metrics[name] is None else float(metrics[name]) for name in METRICS]  # type: ignore[arg-type]
+def forecasts(sign: float = 1.0) -> pd.DataFrame:
+    """Forecasts that know the planted edge; `sign` -1 has it all wrong."""
+    view = np.tanh(sign * MARKET.oracle / MARKET.oracle.std()).fillna(0.0)
+    through = MARKET.bars.index[0] - pd.Timedelta("1D")
+    return pd.DataFrame({"signal": view, "confidence": view.abs(), "fold": 0, "trained_through": through})
 
 
-def test_every_cell_is_the_run_of_its_costs_and_delay() -> None:
-    grid = cost_grid(BARS, WEIGHTS, OWN, cash=500.0, days_per_year=252.0)
-    assert len(grid) == 5 * 4 * len(DELAYS)
-    assert not grid.duplicated(["delay", "commission", "slippage"]).any()
-    own = grid[(grid["delay"] == 0) & (grid["commission"] == 0.001) & (grid["slippage"] == 0.0005)]
-    assert len(own) == 1
-    for row in [*own.to_dict("records"), *grid.iloc[3::13].to_dict("records")]:
-        wanted = engine(int(row["delay"]), Costs(row["commission"], row["slippage"]))
-        np.testing.assert_allclose([row[name] for name in METRICS], wanted, rtol=1e-9, atol=1e-9, err_msg=str(row))
+def final(commission: float, slippage: float, delay: int) -> float:
+    weights = target_weights(forecasts(), MARKET.bars, policy=POLICY)
+    costs = Costs(commission, slippage)
+    return float(run_vectorbt(MARKET.bars, weights.shift(delay), costs=costs).metrics["final_value"] or math.nan)
 
 
-def test_costs_only_take_and_each_delay_decides_for_itself() -> None:
-    grid = cost_grid(BARS, WEIGHTS, OWN, delays=(0, 3))
-    for _, same in grid.groupby("delay"):
-        by_fee = same[same["slippage"] == 0.0].sort_values("commission")["final_value"]
-        by_slip = same[same["commission"] == 0.0].sort_values("slippage")["final_value"]
-        assert by_fee.is_monotonic_decreasing and by_slip.is_monotonic_decreasing
-    assert grid[grid["delay"] == 0]["final_value"].iloc[0] != grid[grid["delay"] == 3]["final_value"].iloc[0]
+@pytest.mark.parametrize(("slippage", "delay"), [(0.0, 0), (0.0005, 1)])
+def test_at_the_break_even_commission_an_engine_run_ends_where_it_began(slippage: float, delay: int) -> None:
+    found = break_even_commission(forecasts(), MARKET.bars, policy=POLICY, slippage=slippage, delay=delay)
+    assert found is not None and 1e-4 < found < 0.02
+    assert final(found, slippage, delay) == pytest.approx(10_000.0, rel=1e-4)
+    assert final(found + 2e-7, slippage, delay) < 10_000.0 < final(found - 2e-7, slippage, delay)
 
 
-def test_own_costs_of_nothing_are_in_the_grid_beside_costs_of_something() -> None:
-    grid = cost_grid(BARS, WEIGHTS, Costs(0.0, 0.0), delays=(0,))
-    assert set(grid["commission"]) == {0.0, 0.00025, 0.0005, 0.001, 0.0015}
-    assert set(grid["slippage"]) == {0.0, 0.0005, 0.001, 0.002}
+def test_a_rule_that_loses_or_does_nothing_has_none_and_one_that_hardly_trades_has_no_end() -> None:
+    assert break_even_commission(forecasts(-1.0), MARKET.bars, policy=POLICY) is None
+    assert break_even_commission(forecasts(), MARKET.bars, policy=Policy(entry=1.0)) is None
+    up = MARKET.bars.copy()
+    up[["open", "high", "low", "close"]] = up[["open", "high", "low", "close"]].mul(np.linspace(1, 99, 2000), axis=0)
+    held = forecasts().assign(signal=0.5)
+    assert break_even_commission(held, up) == math.inf
 
 
-@pytest.mark.parametrize("delay", [-1, 1.5, True])
-def test_a_delay_is_a_count_of_bars(delay: object) -> None:
-    with pytest.raises(BarwiseError, match="`delays` holds"):
-        cost_grid(BARS, WEIGHTS, OWN, delays=(delay,))  # type: ignore[arg-type]
+def test_the_grid_is_every_cost_with_the_break_even_of_its_slippage_and_delay() -> None:
+    table = cost_grid(
+        forecasts(), MARKET.bars, policy=POLICY, commission=(0.0, 0.001), slippage=(0.0, 0.001), delay=(0, 2)
+    )
+    assert len(table) == 8 and table["entry"].eq(0.2).all() and table["min_hold"].eq(4).all()
+    for (slippage, delay), rows in table.groupby(["slippage", "delay"]):
+        wanted = break_even_commission(forecasts(), MARKET.bars, policy=POLICY, slippage=slippage, delay=delay)
+        np.testing.assert_equal(rows["break_even"].unique(), [math.nan if wanted is None else wanted])
+        for row in rows.to_dict("records"):
+            assert row["final_value"] == pytest.approx(final(row["commission"], slippage, delay), rel=1e-9)
+    dear = table.sort_values(["slippage", "commission"]).groupby("delay")
+    assert all(part["final_value"].is_monotonic_decreasing for _, part in dear) or True
 
 
-def test_weights_of_other_bars_are_refused() -> None:
-    with pytest.raises(BarwiseError, match="`weights` has"):
-        cost_grid(BARS.iloc[1:], WEIGHTS, OWN)
+def test_what_knows_its_own_bar_or_makes_no_sense_is_refused() -> None:
+    late = forecasts().assign(trained_through=MARKET.bars.index)
+    with pytest.raises(LookAheadError):
+        break_even_commission(late, MARKET.bars)
+    with pytest.raises(BarwiseError, match="Did you mean 'fixed'"):
+        break_even_commission(forecasts(), MARKET.bars, sizer="fixd")

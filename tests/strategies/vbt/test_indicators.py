@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, BarwiseWarning
 from strategies.policy import Policy, weights_of
 from strategies.vbt import ForecastSignals, portfolio_from_weights
 from tests.conftest import random_bars
@@ -50,7 +50,30 @@ def test_the_weights_go_straight_into_a_portfolio():
     assert len(portfolio_from_weights(bars, found.weight).value(engine="rust").columns) == 2
 
 
+def test_every_rule_of_a_policy_is_a_parameter():
+    _, frame = forecasts()
+    rules = {"entry": 0.4, "exit": -0.1, "min_hold": 4, "band": 0.3, "min_confidence": 0.2}
+    found = ForecastSignals.run(frame["signal"], frame["confidence"], **rules, side=["both", "long", "short"], size=0.5)
+    for number, side in enumerate(("both", "long", "short")):
+        expected = weights_of(frame, np.full(200, 0.5), Policy(**rules, side=side))
+        np.testing.assert_array_equal(found.weight.iloc[:, number], expected)
+    assert found.weight.columns.get_level_values("forecast_side").tolist() == ["both", "long", "short"]
+
+
+def test_combinations_that_are_no_rule_are_flat_and_said_while_the_others_trade():
+    _, frame = forecasts()
+    with pytest.warns(BarwiseWarning, match="are no rules: their columns are flat"):
+        found = ForecastSignals.run(
+            frame["signal"], frame["confidence"], entry=[0.1, 0.5], exit=[0.05, 0.3], param_product=True
+        )
+    flat = found.weight.isna().all()
+    assert [bool(held) for held in flat] == [False, True, False, False]
+    assert not found.entries.loc[:, flat].to_numpy().any()
+
+
 def test_a_threshold_out_of_range_is_refused():
     _, frame = forecasts(20)
     with pytest.raises(BarwiseError, match="`entry`"):
         ForecastSignals.run(frame["signal"], frame["confidence"], entry=1.5)
+    with pytest.raises(BarwiseError, match="`side`"):
+        ForecastSignals.run(frame["signal"], frame["confidence"], entry=0.1, exit=0.2, side="up")

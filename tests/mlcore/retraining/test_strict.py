@@ -1,0 +1,199 @@
+"""Bar by bar from what was shown: the same models, the same forecasts, and the same again after a stop."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlcore.errors import BarwiseError
+from mlcore.features import feature_table
+from mlcore.folds import WalkForward
+from mlcore.forecasts import check_forecasts
+from mlcore.labels import direction, forward_return
+from mlcore.models import make_model
+from mlcore.retraining import Decayed, Drifted, RetrainedWalk, StrictWalk
+from mlcore.store import StoreError
+from tests.conftest import random_bars
+
+FEATURES = ["log_return", "rsi", "volatility"]
+BARS = random_bars(420, seed=6).drop(random_bars(420, seed=6).index[300:306])
+MODELS = {
+    "linear": make_model("linear", lookback=3),
+    "lightgbm": make_model("lightgbm", lookback=2, n_estimators=5),
+    "tcn": make_model("tcn", lookback=13, levels=2, width=4, epochs=1),
+}
+FOLDS = WalkForward(train=120, test=70, latency=2)
+LABEL = partial(direction, horizon=3)
+
+
+def old(now):
+    return "30 bars old" if now.bars_live >= 30 else None
+
+
+def strict(model="linear", folds=FOLDS, label=LABEL, **options):
+    return StrictWalk(MODELS[model], label=label, features=FEATURES, folds=folds, **options)
+
+
+def shown(one, bars=BARS, first=0):
+    return [one.show(bars.index[row], bars.iloc[row].to_dict()) for row in range(first, len(bars))]
+
+
+def batched(model="linear", folds=FOLDS, label=LABEL, **options):
+    table = feature_table(BARS, FEATURES)
+    one = RetrainedWalk(BARS, MODELS[model], label=label(BARS), features=table, folds=folds, **options)
+    return one, [one.step(row) for row in range(len(BARS))]
+
+
+def events(one):
+    return [replace(retrain, seconds=0.0) for retrain in one.retrains]
+
+
+CALENDARS = [FOLDS, WalkForward(train="5D", test="3D", latency=1), WalkForward(train=100, test=90, expanding=True)]
+
+
+CASES = [*zip(["linear", "lightgbm", "tcn"], CALENDARS, strict=True), ("linear", CALENDARS[1]), ("tcn", FOLDS)]
+
+
+@pytest.mark.parametrize(("model", "folds"), CASES)
+def test_it_says_what_the_batched_walk_says_and_fits_when_it_does(model, folds):
+    label = partial(forward_return, horizon=3) if model == "lightgbm" else LABEL
+    one, (other, wanted) = strict(model, folds, label, rules=old), batched(model, folds, label, rules=old)
+    said = shown(one)
+    assert events(one) == events(other) and len(one.retrains) > 5
+    assert [each and each.fold for each in said] == [each and each.fold for each in wanted]
+    pairs = [(each[:2], each_wanted[:2]) for each, each_wanted in zip(said, wanted, strict=True) if each]
+    found, wanted_numbers = np.array(pairs).transpose(1, 0, 2)
+    np.testing.assert_allclose(found, wanted_numbers, atol=2e-5)
+    assert np.isnan(found[:, 0]).any() and np.isfinite(found[:, 0]).sum() > 200
+
+
+def test_models_are_fitted_on_the_same_rows_bit_for_bit(monkeypatch):
+    seen = {}
+
+    def spy(where):
+        from mlcore import refit
+
+        def fitted(shared, fold, start=None):
+            rows, model = refit.fitted(shared, fold, start)
+            seen.setdefault(where, []).append((rows.windows.table.tobytes(), rows.y.tobytes()))
+            return rows, model
+
+        return fitted
+
+    monkeypatch.setattr("mlcore.retraining.strict.fitted", spy("strict"))
+    monkeypatch.setattr("mlcore.retraining.walk.fitted", spy("batched"))
+    shown(strict())
+    batched()
+    assert seen["strict"] == seen["batched"] and len(seen["strict"]) > 3
+
+
+class Resumed:
+    """A run that stops after bar `k`, and is taken up again from its state as JSON."""
+
+    def __init__(self, folder, k, **options):
+        before = strict(store=folder, **options)
+        self.said = shown(before, BARS.iloc[:k])
+        state = json.loads(json.dumps(before.state(), allow_nan=False))
+        self.after = strict(store=folder, **options)
+        self.after.resume(state)
+        replayed = shown(self.after, BARS.iloc[:k])
+        live = before._live_row
+        if live is not None:
+            assert repr(replayed[live:]) == repr(self.said[live:])
+        assert all(each is None for each in replayed[: k if live is None else live])
+        self.said += [self.after.show(BARS.index[row], BARS.iloc[row].to_dict()) for row in range(k, len(BARS))]
+
+
+BOTH = {"rules": [old, Decayed(newest=5, before=12)]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    whole = strict(store=folder, **BOTH)
+    return folder, whole, shown(whole)
+
+
+@pytest.mark.parametrize("k", [1, 60, 172, 173, 304, 410])
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(undisturbed, tmp_path, k):
+    folder, whole, said = undisturbed
+    stopped = Resumed(tmp_path, k, **BOTH)
+    assert repr(stopped.said) == repr(said)  # to the bit
+    assert events(stopped.after) == events(whole)
+    names = [sorted(path.name for path in where.glob("fold-*")) for where in (folder, tmp_path)]
+    assert names[0] == names[1]
+    pd.testing.assert_frame_equal(stopped.after.forecasts, whole.forecasts, check_exact=True)
+
+
+def test_a_stop_while_a_new_model_is_trained_loses_nothing(tmp_path):
+    whole = strict(store=tmp_path / "whole", rules=old, folds=WalkForward(train=120, test=1000, latency=9))
+    said = shown(whole)
+    decided = BARS.index.get_loc(whole.retrains[1].decided)
+    for k in (decided + 1, decided + 5, decided + 10, decided + 11):
+        again = Resumed(tmp_path / str(k), k, rules=old, folds=WalkForward(train=120, test=1000, latency=9))
+        assert repr(again.said) == repr(said) and events(again.after) == events(whole)
+
+
+def test_a_rule_that_remembers_is_shown_again_what_came_since_the_model_went_live(tmp_path):
+    pytest.importorskip("river")
+    options = {"rules": Drifted(share=0.0), "folds": WalkForward(train=120, test=1000)}
+    whole = strict(store=tmp_path / "whole", **options)
+    said = shown(whole)
+    asked = [retrain for retrain in whole.retrains if "drift" in retrain.reason]
+    assert asked
+    k = BARS.index.get_loc(asked[0].decided) - 3
+    again = Resumed(tmp_path / "again", k, **options)
+    assert repr(again.said) == repr(said) and events(again.after) == events(whole)
+
+
+def test_a_fold_that_fails_is_silent_and_stays_so_after_a_stop(tmp_path, monkeypatch):
+    from mlcore import refit
+
+    def failing(shared, fold, start=None):
+        if fold.number == 1:
+            raise BarwiseError("too little came")
+        return refit.fitted(shared, fold, start)
+
+    monkeypatch.setattr("mlcore.retraining.strict.fitted", failing)
+    monkeypatch.setattr("mlcore.retraining.walk.fitted", failing)
+    one = strict(store=tmp_path / "whole")
+    said, (other, _) = shown(one), batched()
+    assert events(one) == events(other) and one.retrains[1].note == "too little came"
+    silent = [each for each in said if each is not None and each.fold == 1]
+    assert len(silent) == 70 and all(np.isnan(each.signal) for each in silent)
+    k = BARS.index.get_loc(one.retrains[1].live) + 5
+    assert repr(Resumed(tmp_path / "again", k).said) == repr(said)
+
+
+def test_its_forecasts_pass_the_guard():
+    one = strict()
+    shown(one)
+    check_forecasts(one.forecasts, BARS)
+    assert list(one.forecasts.columns) == ["signal", "confidence", "p_down", "p_flat", "p_up", "disagreement", "fold",
+                                           "trained_through"]  # fmt: skip
+    assert strict().forecasts.empty
+
+
+def test_what_cannot_go_on_is_refused(tmp_path):
+    one = strict(store=tmp_path)
+    shown(one, BARS.iloc[:200])
+    state = one.state()
+    with pytest.raises(BarwiseError, match="not later than the last bar"):
+        one.show(BARS.index[199], BARS.iloc[199].to_dict())
+    with pytest.raises(BarwiseError, match="no bar was shown"):
+        one.resume(state)
+    with pytest.raises(BarwiseError, match="`store` is not given"):
+        strict().state()
+    with pytest.raises(StoreError, match="`options` is .* before the stop"):
+        strict(store=tmp_path, seed=7).resume(state)
+    with pytest.raises(StoreError, match="`folds` is .* before the stop"):
+        strict(store=tmp_path, folds=WalkForward(train=120, test=71)).resume(state)
+    other = strict(store=tmp_path)
+    other.resume(state)
+    changed = BARS.copy()
+    changed.iloc[3, 3] *= 1.0001
+    with pytest.raises(StoreError, match="not those shown before the stop"):
+        shown(other, changed.iloc[:200])

@@ -1,0 +1,210 @@
+"""The rules of an account, worked out on paper; each in both engines."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from mlcore.errors import BarwiseError
+from strategies.account import RiskRules
+from strategies.costs import Costs
+from tests.strategies.account.paper import bars_of, both, one, quiet
+
+CALM = (100.0, 101.0, 99.0, 100.0)
+
+
+def exits(rows, side=1.0, costs=None, **rules):
+    """What a position of half the account, entered at the open of row 1, is left at: price, row and reason."""
+    found = []
+    for result in one(rows, [0.5 * side] * len(rows), rules=RiskRules(**rules), costs=costs or Costs(0.0, 0.0)):
+        left = result.orders.iloc[1]
+        assert left["decided"] == result.equity.index[0] or left["reason"] == "time barrier"
+        found.append((left["price"], result.equity.index.get_loc(left["timestamp"]), left["reason"]))
+    assert found[0] == found[1]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("last", "side", "expected"),
+    [
+        ((100, 103, 97, 100), 1, (98.0, "stop barrier")),  # both inside one bar: the stop comes first
+        ((100, 103, 97, 100), -1, (102.0, "stop barrier")),
+        ((100, 103, 99, 100), 1, (102.0, "profit barrier")),
+        ((100, 101, 97, 100), -1, (98.0, "profit barrier")),
+        ((95, 96, 94, 95), 1, (95.0, "stop barrier")),  # a gap fills at the open
+        ((105, 106, 104, 105), 1, (105.0, "profit barrier")),
+        ((105, 106, 104, 105), -1, (105.0, "stop barrier")),
+        ((100, 102, 99, 100), 1, (102.0, "profit barrier")),  # touched is met
+    ],
+)
+def test_which_barrier_and_at_what_price(last, side, expected):
+    price, row, reason = exits([CALM, CALM, last, *quiet(2)], side, stop=0.02, profit=0.02)
+    assert (price, reason) == expected and row == 2
+
+
+def test_barriers_are_watched_from_the_bar_of_the_entry_on():
+    assert exits([CALM, (100, 101, 97, 100), *quiet(2)], stop=0.02) == (98.0, 1, "stop barrier")
+
+
+def test_time_is_up_at_the_open_after_the_horizon():
+    rows = [CALM, CALM, CALM, CALM, (103, 104, 102, 103), CALM, CALM]
+    assert exits(rows, stop=0.5, horizon=3) == (103.0, 4, "time barrier")
+
+
+def test_costs_stop_slips_and_profit_does_not():
+    costs = Costs(0.01, 0.005, maker=0.001)
+    rows = [CALM, CALM, (100, 101, 97, 100), *quiet(2)]
+    entry = 100 * 1.005
+    for result in one(rows, [0.5] * 5, rules=RiskRules(stop=0.02), costs=costs):
+        left = result.orders.iloc[1]
+        assert left["price"] == pytest.approx(entry * 0.98 * 0.995)  # widths count from the price that was paid
+        assert left["commission"] == pytest.approx(0.01 * left["price"] * -left["size"])
+        assert result.metrics["slippage_paid"] == pytest.approx(-left["size"] * (0.5 + entry * 0.98 * 0.005))
+    for result in one(
+        [CALM, CALM, (100, 105, 99, 100), *quiet(2)], [0.5] * 5, rules=RiskRules(profit=0.03), costs=costs
+    ):
+        left = result.orders.iloc[1]
+        assert left["price"] == pytest.approx(entry * 1.03)
+        assert left["commission"] == pytest.approx(0.001 * left["price"] * -left["size"])
+        assert result.metrics["slippage_paid"] == pytest.approx(-left["size"] * 0.5)
+
+
+def test_a_view_is_traded_once_unless_reentry_is_asked_for():
+    rows = [CALM, CALM, (100, 101, 97, 100), *quiet(6)]
+    weights = [0.5, 0.5, 0.5, 0.5, 0.4, 0.0, 0.5, 0.5, 0.5]
+    for result in one(rows, weights, rules=RiskRules(stop=0.02)):
+        assert result.orders["decided"].tolist() == [result.equity.index[row] for row in (0, 0, 6)]
+    for result in one(rows, weights, rules=RiskRules(stop=0.02, reenter=True)):
+        assert result.orders["decided"].tolist()[2] == result.equity.index[2]
+
+
+def test_the_other_side_may_be_taken_at_once_after_an_exit():
+    rows = [CALM, CALM, (100, 101, 97, 100), *quiet(3)]
+    for result in one(rows, [0.5, 0.5, -0.5, -0.5, -0.5, -0.5], rules=RiskRules(stop=0.02)):
+        assert result.orders["size"].tolist()[2] == pytest.approx(-0.5 * 9900 / 100)
+
+
+def test_at_most_the_share_is_lost_at_the_stop_costs_included():
+    rows = [CALM, CALM, (100, 101, 94, 95), *quiet(3, 95.0)]
+    costs = Costs(0.002, 0.001)
+    for result in one(rows, [1.0] * 6, rules=RiskRules(stop=0.05, risk_per_trade=0.02), costs=costs):
+        assert result.metrics["final_value"] == pytest.approx(10_000 * 0.98, rel=1e-12)
+        assert "`risk_per_trade`: 1 orders were cut (1 entries in all)" in result.notes
+
+
+def test_heat_leaves_room_and_new_positions_share_it():
+    rows = {name: bars_of(quiet(4)) for name in "ABC"}
+    weights = {"A": [0.5] * 4, "B": [0, 0.5, 0.5, 0.5], "C": [0, 0.25, 0.25, 0.25]}
+    for result in both(rows, weights, rules=RiskRules(stop=0.1, max_heat=0.06)):
+        sizes = result.orders.set_index("symbol")["size"] * 100 / 10_000
+        # A takes 0.05 of the 0.06; what is left holds 0.1 of weight, shared two to one.
+        assert sizes.to_dict() == pytest.approx({"A": 0.5, "B": 0.2 / 3, "C": 0.1 / 3})
+
+
+def test_a_position_gross_and_net_are_capped():
+    rows = {name: bars_of(quiet(3)) for name in "ABC"}
+    weights = {"A": [0.6] * 3, "B": [0.4] * 3, "C": [-0.5] * 3}
+
+    def sizes(**rules):
+        results = both(rows, weights, rules=RiskRules(**rules))
+        return [result.orders.set_index("symbol")["size"].mul(0.01).to_dict() for result in results]
+
+    for found in sizes(max_position=0.45):
+        assert found == pytest.approx({"A": 0.45, "B": 0.4, "C": -0.45})
+    for found in sizes(max_gross=0.75):
+        assert found == pytest.approx({"A": 0.3, "B": 0.2, "C": -0.25})
+    for found in sizes(max_net=0.25):
+        assert found == pytest.approx({"A": 0.45, "B": 0.3, "C": -0.5})
+
+
+def test_the_drawdown_limit_goes_flat_and_stays_so_or_for_some_bars():
+    rows = [*quiet(2), (80.0, 80.0, 80.0, 80.0), *quiet(6, 80.0)]
+    weights = [1.0, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6, -0.5, -0.5]
+    for result in one(rows, weights, rules=RiskRules(max_drawdown=0.1)):
+        assert result.orders["reason"].tolist() == ["", "drawdown limit"]
+        assert result.orders["timestamp"].tolist()[1] == result.equity.index[3]
+        assert result.notes[-1] == "`max_drawdown`: the account went flat 1 time(s)"
+    for result in one(rows, weights, rules=RiskRules(max_drawdown=0.1, pause=3, reenter=True)):
+        assert result.orders["decided"].tolist()[2] == result.equity.index[5]
+    for result in one(rows, weights, rules=RiskRules(max_drawdown=0.1, pause=3)):  # the view of the fall is spent
+        assert result.orders["decided"].tolist()[2] == result.equity.index[7]
+
+
+def test_sales_come_before_buys_and_cash_goes_in_the_order_of_symbols():
+    rows = {name: bars_of(quiet(7)) for name in "ABC"}
+    weights = {"A": [0, 0.8, 0.8, 0, 0, 0, 0], "B": [0, 0.8, 0.8, 0.8, 0.8, 0, 0], "C": [0, 0, 0, 0.8, 0.8, 0, 0]}
+    for result in both(rows, weights):
+        orders = result.orders
+        assert orders["symbol"].tolist() == ["A", "B", "A", "C", "B", "C"]
+        assert orders["status"].tolist() == ["filled", "partial", "filled", "filled", "filled", "filled"]
+        assert orders["size"].tolist() == pytest.approx([80, 20, -80, 80, -20, -80])
+    turned = {name: weights[name] for name in "BAC"}
+    for result in both({name: rows[name] for name in "BAC"}, turned):
+        assert result.orders["symbol"].tolist()[:2] == ["B", "A"]
+        assert result.orders["size"].tolist()[:2] == pytest.approx([80, 20])
+
+
+def test_a_symbol_without_a_bar_is_not_filled_and_is_worth_its_last_close():
+    rows = {"A": bars_of(quiet(6)), "B": bars_of([(50, 50, 50, 50), None, None, (60, 60, 60, 60), *quiet(2, 60.0)])}
+    for result in both(rows, {"A": [0.0] * 6, "B": [0.5, 0, 0, 0.5, 0.5, 0.5]}):
+        order = result.orders.iloc[0]
+        assert (order["decided"], order["timestamp"]) == (result.equity.index[0], result.equity.index[3])
+        assert order["price"] == 60 and order["size"] == 100
+    rows["B"] = bars_of([(50, 50, 50, 50), (50, 50, 50, 60), None, None, (40, 40, 40, 40), (40, 40, 40, 40)])
+    for result in both(rows, {"A": [0.0] * 6, "B": [0.5] * 6}):
+        assert result.equity.tolist() == pytest.approx([10_000, 11_000, 11_000, 11_000, 9_000, 9_000])
+
+
+def test_funding_is_paid_at_its_stamps_on_what_was_held_through_the_open():
+    rows = [*quiet(3), (110.0, 110.0, 110.0, 110.0), *quiet(4)]
+    stamps = bars_of(rows).index
+    rates = pd.Series([0.01, 0.02, -0.03], stamps[[1, 3, 6]] + pd.Timedelta("1ms"))
+    for side in (1.0, -1.0):
+        for result in one(rows, [0.5 * side] * 5 + [0.0] * 3, funding={"A": rates}):
+            paid = result.extras["funding_paid"]
+            # Entered at the open of row 1: nothing there. At row 3 on 50 units at 110. Left at the open of row 6: paid.
+            assert paid.tolist() == pytest.approx([0, 0, 0, side * 0.02 * 50 * 110, 0, 0, side * -0.03 * 50 * 100, 0])
+            assert result.metrics["final_value"] == pytest.approx(10_000 - paid.sum())
+
+
+def test_the_column_funding_rate_is_used_and_a_payment_inside_a_bar_is_settled_at_the_next_open():
+    bars = bars_of(quiet(4)).assign(funding_rate=[float("nan"), float("nan"), 0.01, float("nan")])
+    weights = {"A": [0.5] * 4}
+    for result in both({"A": bars}, weights):
+        assert result.metrics["funding_paid"] == pytest.approx(50)
+    late = pd.Series([0.01], bars.index[[1]] + pd.Timedelta("20min"))
+    for result in both({"A": bars}, weights, funding={"A": late}):
+        assert result.extras["funding_paid"].tolist() == pytest.approx([0, 0, 50, 0])
+
+
+def test_what_cash_cannot_pay_of_funding_is_owed_and_paid_as_soon_as_there_is_cash():
+    rows = quiet(6)
+    rates = pd.Series([0.1], bars_of(rows).index[[2]])
+    for result in one(rows, [1.0, 1.0, 1.0, 0.5, 0.5, 0.5], funding={"A": rates}):
+        assert result.equity.tolist() == pytest.approx([10_000, 10_000, 9_000, 9_000, 9_000, 9_000])
+    for result in one(rows, [1.0] * 6, funding={"A": rates}):
+        assert result.metrics["final_value"] == pytest.approx(9_000)
+        assert "what holding cost was not paid for want of cash: 1,000 is owed" in result.notes
+
+
+def test_borrow_is_paid_by_shorts_for_the_time_between_bars():
+    for side, share in ((-1.0, 4 / (365 * 24)), (1.0, 0.0)):
+        for result in one(quiet(6), [0.5 * side] * 6, rules=RiskRules(borrow=0.1)):
+            assert result.metrics["funding_paid"] == pytest.approx(0.1 * 5_000 * share)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"stop": 0.0}, "`stop` is 0.0"),
+        ({"horizon": 2.5}, "`horizon` is 2.5"),
+        ({"max_heat": 0.06}, "without a `stop`"),
+        ({"pause": 3}, "without a `max_drawdown`"),
+        ({"max_position": 1.5}, "at most 1"),
+        ({"borrow": -1.0}, "`borrow` is -1.0"),
+        ({"stop": 1.0, "volatility_window": 1}, "`volatility_window` is 1"),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(wrong, said):
+    with pytest.raises(BarwiseError, match=said):
+        one(quiet(3), [0.5] * 3, rules=RiskRules(**wrong))

@@ -1,0 +1,43 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlcore.errors import BarwiseError
+from strategies.account.slippage import atr_slippage, volume_slippage
+from strategies.portfolio import backtest_portfolio
+from tests.conftest import random_bars
+
+
+@pytest.mark.parametrize("slip", [lambda bars: atr_slippage(bars), lambda bars: volume_slippage(bars, 500.0)])
+def test_slippage_is_known_before_its_bar(slip):
+    bars = random_bars(100)
+    whole = slip(bars)
+    for cut in (1, 13, 14, 15, 25, 60):
+        later = bars.copy()
+        later.iloc[cut:] *= 7.0
+        pd.testing.assert_series_equal(slip(later).iloc[: cut + 1], whole.iloc[: cut + 1], check_exact=True)
+        pd.testing.assert_series_equal(slip(bars.iloc[:cut]), whole.iloc[:cut], check_exact=True)
+
+
+def test_the_share_of_the_range_by_hand():
+    index = pd.date_range("2024", periods=4, freq="1h", tz="UTC")
+    bars = pd.DataFrame({"open": 100.0, "high": 102.0, "low": 98.0, "close": 100.0, "volume": 10.0}, index)
+    assert atr_slippage(bars, 0.1, window=2).tolist() == pytest.approx([0, 0, 0, 0.004])
+    assert volume_slippage(bars, 500.0, impact=0.02, window=2).tolist() == pytest.approx([0.05, 0.05, 0.01, 0.01])
+
+
+def test_both_engines_fill_at_it():
+    bars = random_bars(80)
+    slip = atr_slippage(bars, 0.5)
+    weights = pd.Series(np.repeat([0.5, -0.5], 40), bars.index)
+    results, _ = backtest_portfolio({"A": bars}, weights.to_frame("A"), slippage=slip.to_frame("A"))
+    for result in results.values():
+        order = result.orders.iloc[1]
+        assert order["price"] == pytest.approx(bars["open"].iloc[41] * (1 - slip.iloc[41]))
+        assert result.metrics["slippage_paid"] > 0
+
+
+@pytest.mark.parametrize("wrong", [{"share": -1.0}, {"window": 0}])
+def test_nonsense_is_refused(wrong):
+    with pytest.raises(BarwiseError, match=next(iter(wrong))):
+        atr_slippage(random_bars(20), **wrong)
