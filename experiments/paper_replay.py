@@ -41,7 +41,8 @@ def played(bars: Any, state: Path, first_live: int, given: dict[str, Any]) -> tu
     from strategies.bt import OrderLog, ReplayFeed, WalkForwardStrategy, set_broker
 
     cerebro = bt.Cerebro(stdstats=False)
-    cerebro.adddata(ReplayFeed(bars, live_from=bars.index[first_live]))
+    feed: Any = ReplayFeed  # its parameters are backtrader's, which no type checker sees
+    cerebro.adddata(feed(bars, live_from=bars.index[first_live]))
     cerebro.addstrategy(WalkForwardStrategy, state=state, **given)
     cerebro.addanalyzer(OrderLog, _name="orders")
     set_broker(cerebro)
@@ -64,7 +65,13 @@ def main() -> None:
     first = len(bars) - asked.live
     label = functools.partial(direction, horizon=asked.horizon)
     folds = WalkForward(train=asked.train, test=asked.test, latency=asked.latency)
-    given = {"model": asked.model, "label": label, "folds": folds, "rules": Decayed(), "policy": Policy(entry=0.2)}
+    given: dict[str, Any] = {
+        "model": asked.model,
+        "label": label,
+        "folds": folds,
+        "rules": Decayed(),
+        "policy": Policy(entry=0.2),
+    }
     given["sizer"] = "confidence"
     with result_folder(asked.out, overwrite=asked.overwrite) as folder, TemporaryDirectory() as disk:
         whole, strategy = played(bars, Path(disk) / "undisturbed", first, given)
