@@ -34,6 +34,7 @@ class Question:
     newest: int = 50
     before: int = 150
     share: float = 0.9
+    drift: float = field(default=0.25, metadata={"help": "share of the inputs that must have drifted"})
     last: int = field(default=0, metadata={"help": "only the last bars, 0 for all"})
     overwrite: bool = False
 
@@ -70,7 +71,7 @@ def main() -> None:
     runs = {"calendar": run(asked.test)}
     runs["calendar, decayed"] = run(asked.test, Decayed(asked.newest, asked.before, asked.share))
     try:
-        runs["calendar, drifted"] = run(asked.test, Drifted(share=0.5))
+        runs["calendar, drifted"] = run(asked.test, Drifted(share=asked.drift))
     except BarwiseError as error:
         Console().print(str(error))
     most = max(len(result.extras["retrains"]) for result in runs.values())
