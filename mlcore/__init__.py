@@ -31,6 +31,7 @@ _HOMES = {
     "forward_return": "mlcore.labels",
     "read_bars": "mlcore.bars",
     "read_panel": "mlcore.panel",
+    "triple_barrier": "mlcore.labels",
     "walk_forward": "mlcore.walkforward",
     "walk_forward_panel": "mlcore.panel",
 }

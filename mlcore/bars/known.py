@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from mlcore.bars.clock import bar_interval
-from mlcore.errors import BarsError, BarwiseError
+from mlcore.errors import BarsError, BarwiseError, LookAheadError
 
 _SUMMED = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+_SAME_PRICE, _SAME_MARKET = 1e-6, 0.9  # closes this near are one price; of one market where so many rows agree
 _REGULAR = 5  # as many equal long steps in a row are a clock, not gaps
 FIRST_MONDAY = pd.Timestamp("1970-01-05", tz="UTC")  # so that weeks start on Mondays
 
@@ -89,6 +90,7 @@ def join_known(
     interval: str | pd.Timedelta | None = None,
     max_age: str | pd.Timedelta | None = None,
     prefix: str = "",
+    same_market: bool = False,
 ) -> pd.DataFrame:
     """Return `bars` with the columns of `other` as they were known at the close of each bar.
 
@@ -104,9 +106,13 @@ def join_known(
         lone longer bar cannot be told from a gap: give the longest step where `other` may hold some).
     max_age : a row known longer ago than this gives NaN (default: never too old).
     prefix : put before the names of the joined columns.
+    same_market : `other` are longer bars of the same market: their closes are held against those of `bars`, and stamps
+        that run ahead, so that a row would be joined before it was known, are refused (`LookAheadError`).
     """
     if not other.index.is_monotonic_increasing or other.index.has_duplicates:
         raise BarsError("`other` must have increasing, unique stamps; sort it first.")
+    if same_market:
+        _require_same_clock(bars, other, interval)
     joined = other.add_prefix(prefix)
     if clash := [name for name in joined.columns if name in bars.columns]:
         raise BarwiseError(f"`other` and `bars` both have the column {clash[0]!r}; give a `prefix`.")
@@ -124,6 +130,33 @@ def _closes(bars: pd.DataFrame) -> pd.DatetimeIndex:
     closes = known_at(bars).as_unit("ns")
     following = pd.DatetimeIndex(bars.index).as_unit("ns")[1:].append(closes[-1:])
     return pd.DatetimeIndex(closes.where(closes < following, following))
+
+
+def _require_same_clock(bars: pd.DataFrame, other: pd.DataFrame, interval: str | pd.Timedelta | None) -> None:
+    """Refuse longer bars whose closes are those of `bars` at other moments than their stamps say."""
+    known, step = known_at(other, interval).as_unit("ns"), bar_interval(other)
+    closes = bars["close"].set_axis(_closes(bars), axis=0)
+
+    def agreeing(ahead: int) -> float:
+        ratio = other["close"].to_numpy(np.float64) / closes.reindex(known + ahead * step).to_numpy(np.float64)
+        both = np.isfinite(ratio)
+        return float(np.mean(np.abs(ratio[both] - 1) < _SAME_PRICE)) if both.any() else 0.0
+
+    shares = {ahead: agreeing(ahead) for ahead in (0, 1, 2, -1)}
+    ahead = max(shares, key=lambda one: shares[one])
+    if shares[0] >= _SAME_MARKET:
+        return
+    if shares[ahead] < _SAME_MARKET:
+        raise BarsError(
+            f"`other` closes where `bars` do on {shares[0]:.0%} of its rows: they are not of one market, or stamped by "
+            "other rules. Leave `same_market` out for another market."
+        )
+    late = ahead < 0
+    raise (BarsError if late else LookAheadError)(
+        f"`other` is stamped {abs(ahead)} bar(s) too {'late' if late else 'early'}: its row of {other.index[0]} closes "
+        f"as `bars` do at {known[0] + ahead * step}. "
+        + ("Stamp it at its open." if late else "Joined like this it would be known before it happened.")
+    )
 
 
 def _require_one_step(other: pd.DataFrame) -> None:

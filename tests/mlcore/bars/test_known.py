@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcore.bars import join_known, known_at, resample
-from mlcore.errors import BarsError, BarwiseError
+from mlcore.checks import BrokenLawError, sample_bars
+from mlcore.checks.features import feature_is_blind_to_later_bars
+from mlcore.errors import BarsError, BarwiseError, LookAheadError
 from tests.conftest import random_bars
 
 
@@ -231,3 +235,33 @@ def test_gaps_of_the_other_clock_are_no_mixed_steps():
     daily = join_known(quarter_hours(), pd.DataFrame({"level": 1.0}, index=weekdays))
     hourly = join_known(quarter_hours(), rows_at(*["1h"] * 20, *["2h"] * 4, *["1h"] * 3, "7h"))
     assert len(daily) == len(hourly) == len(quarter_hours())  # neither is refused
+
+
+def test_longer_bars_of_the_same_market_that_run_ahead_are_refused():
+    bars = random_bars(400, interval="15min")
+    hours = resample(bars, "1h")
+    joined = join_known(bars, hours, prefix="h1_", same_market=True)
+    pd.testing.assert_frame_equal(joined, join_known(bars, hours, prefix="h1_"))
+    for rows in (1, 2):
+        early = hours.set_axis(hours.index - rows * pd.Timedelta("1h"), axis=0)
+        with pytest.raises(LookAheadError, match=f"stamped {rows} bar.s. too early"):
+            join_known(bars, early, prefix="h1_", same_market=True)
+    late = hours.set_axis(hours.index + pd.Timedelta("1h"), axis=0)
+    with pytest.raises(BarsError, match="too late"):
+        join_known(bars, late, prefix="h1_", same_market=True)
+    with pytest.raises(BarsError, match="not of one market"):
+        join_known(bars, resample(random_bars(400, seed=5, interval="15min"), "1h"), prefix="h1_", same_market=True)
+
+
+def test_a_context_shifted_by_one_bar_breaks_the_law_of_features():
+    def context(bars, ahead=0):
+        if len(bars) < 4:  # no hour is over
+            return bars["close"] * np.nan
+        hours = resample(bars, "1h")
+        move = hours[["close"]].set_axis(hours.index - ahead * pd.Timedelta("1h"), axis=0)
+        return join_known(bars, move, interval="1h", prefix="h1_")["h1_close"] / bars["close"]
+
+    bars = sample_bars(interval="15min")
+    feature_is_blind_to_later_bars(context, bars)
+    with pytest.raises(BrokenLawError, match="cut to"):
+        feature_is_blind_to_later_bars(functools.partial(context, ahead=1), bars)

@@ -1,0 +1,94 @@
+"""Do many coins in one account earn what one by one they do not, and does it matter how the money is shared?
+
+python experiments/portfolio.py --bars BARS/1h/binance_spot_*USDT_1h.parquet --start 2022-09-01 --end 2023-12-31
+"""
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from strategies.cli import parse_config, run_cli
+
+
+def _flag(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class PortfolioConfig:
+    """Settings of the comparison: one model for all coins, one account, several ways to share it."""
+
+    bars: list[str] | str = field(metadata={"help": "files of bars, one a coin, or one file of many"})
+    model: str = _flag("linear", "name of a model, or package.module.Class")
+    horizon: int = _flag(24, "bars ahead that the label (up or down) looks")
+    train: str = _flag("120D", "training window")
+    test: str = _flag("30D", "test window, and so the time between refits")
+    start: str | None = _flag(None, "first stamp that counts")
+    end: str | None = _flag(None, "last stamp that counts")
+    coins: int = _flag(22, "how many coins: those with the most bars in the span")
+    entry: float = _flag(0.15, "|signal| at which a position is opened")
+    min_hold: int = _flag(24, "bars that a position is held at least")
+    band: float = _flag(0.01, "a new weight nearer than this to the last one is not ordered")
+    net: float = _flag(0.5, "most that longs less shorts may be")
+    commission: float = _flag(0.001, "fraction of the value of a fill")
+    slippage: float = _flag(0.0005, "fraction by which a fill is worse than the open")
+
+
+def main() -> None:
+    config = parse_config(PortfolioConfig, None, __doc__)
+    from mlcore import WalkForward, direction, read_panel, walk_forward_panel
+    from mlcore.models import make_model
+    from strategies.allocation import WAYS, allocate
+    from strategies.policy import Policy, target_weights
+
+    cut = {symbol: bars.loc[config.start : config.end] for symbol, bars in read_panel(config.bars).items()}
+    longest = sorted(cut, key=lambda symbol: -len(cut[symbol]))[: config.coins]
+    panel = {symbol: cut[symbol] for symbol in sorted(longest)}
+    run = walk_forward_panel(
+        panel,
+        make_model(config.model),
+        label=partial(direction, horizon=config.horizon, threshold=0.0),
+        folds=WalkForward(config.train, config.test),
+    )
+    policy = Policy(entry=config.entry, min_hold=config.min_hold)
+    views = {symbol: target_weights(made, panel[symbol], policy=policy) for symbol, made in run.forecasts.items()}
+    bars = {symbol: panel[symbol].loc[view.index[0] : view.index[-1]] for symbol, view in views.items()}
+    sharing: dict[str, Any] = {"net": config.net, "band": config.band}
+    rows = [
+        told(f"model, {way}", bars, allocate(views, bars, way=way, forecasts=run.forecasts, **sharing), config)
+        for way in WAYS
+    ]
+    held = {symbol: pd.Series(1.0, frame.index) for symbol, frame in bars.items()}
+    rows.append(told("buy and hold, equal", bars, allocate(held, bars), config))
+    first, last = min(frame.index[0] for frame in bars.values()), max(frame.index[-1] for frame in bars.values())
+    table = Table(title=f"{len(bars)} coins, {first:%Y-%m-%d} to {last:%Y-%m-%d}, one account")
+    for name in ("account", "Sharpe", "return", "drawdown", "turnover", "orders", "commission", "engines differ", "s"):
+        table.add_column(name, justify="left" if name == "account" else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=140).print(table)
+
+
+def told(name: str, bars: dict[str, pd.DataFrame], weights: pd.DataFrame, config: PortfolioConfig) -> tuple[str, ...]:
+    """Trade `weights` in both engines; one row of the table."""
+    from strategies.costs import Costs
+    from strategies.portfolio import backtest_portfolio
+
+    started = time.perf_counter()
+    results, agreement = backtest_portfolio(bars, weights, costs=Costs(config.commission, config.slippage))
+    found: dict[str, Any] = results["backtrader"].metrics
+    earned = "gone" if found["total_return"] is None else f"{found['total_return']:+.1%}"
+    sharpe = "undefined" if found["sharpe"] is None else f"{found['sharpe']:.2f}"
+    numbers = (f"{found['max_drawdown']:.1%}", f"{found['turnover']:.0f}", f"{found['n_orders']:,}")
+    differ = f"{(agreement or {})['max_relative_difference']:.0e}"
+    seconds = f"{time.perf_counter() - started:.0f}"
+    return name, sharpe, earned, *numbers, f"{found['commission_paid']:,.0f}", differ, seconds
+
+
+if __name__ == "__main__":
+    run_cli(main)
