@@ -39,6 +39,11 @@ class Orders(NamedTuple):
         rows = np.flatnonzero(~np.isnan(targets[:-1]))
         return cls(rows, targets[rows])
 
+    def late(self, bars: int, n: int) -> Orders:
+        """Return these orders given so many bars later, of N; what the last bar gives fills nowhere."""
+        kept = slice(0, int(np.searchsorted(self.rows + bars, n - 1)))
+        return Orders(self.rows[kept] + bars, self.targets[kept]) if bars else self
+
 
 class Accounts:
     """One span of bars and one starting cash, to trade many columns of orders over.

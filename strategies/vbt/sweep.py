@@ -45,7 +45,8 @@ class Grid:
     """What is tried: every combination of the values given.
 
     `sizer` entries are recipes, a name or a name with parameters: ``"fixed"``, ``"study_rule:base=0.1,cap=0.2"``.
-    Combinations whose `exit` is outside [-entry, entry] are left out.
+    `delay` counts bars from the close that decides to the close that the order is given at, 0 being the same one; it
+    fills at the next open. Combinations whose `exit` is outside [-entry, entry] are left out.
     """
 
     entry: Sequence[float] = (0.0,)
@@ -57,6 +58,7 @@ class Grid:
     sizer: Sequence[str] = ("fixed",)
     commission: Sequence[float] = (0.001,)
     slippage: Sequence[float] = (0.0005,)
+    delay: Sequence[int] = (0,)
 
     def rules(self) -> list[tuple[Policy, str]]:
         """Return the distinct trading rules, costs aside."""
@@ -70,9 +72,13 @@ class Grid:
             raise BarwiseError("The grid is empty: every `exit` is above its `entry`. Lower `exit` or raise `entry`.")
         return list(dict.fromkeys(kept))
 
-    def costs(self) -> list[Costs]:
-        """Return the distinct costs."""
-        return [Costs(*pair) for pair in dict.fromkeys(itertools.product(self.commission, self.slippage))]
+    def terms(self) -> list[tuple[Costs, int]]:
+        """Return the distinct terms of trading that are no choice of the trader: costs and delay."""
+        for delay in self.delay:
+            if isinstance(delay, bool) or not isinstance(delay, int | np.integer) or delay < 0:
+                raise BarwiseError(f"`delay` is {delay!r}: it must be a whole number of bars, 0 or more.")
+        asked = itertools.product(self.commission, self.slippage, self.delay)
+        return [(Costs(*cost), int(delay)) for *cost, delay in dict.fromkeys(asked)]
 
 
 __all__ = ["Grid", "drop_chunks", "parse_sizer", "read_forecasts", "run_row", "sweep"]
@@ -120,7 +126,7 @@ def sweep(
     volatility = annual_volatility(bars, volatility_window, days_per_year).iloc[rows]
     span = bars[["open", "close"]].iloc[rows]
     traded = _Traded(forecasts.reindex(span.index), volatility, span, settings["cash"], days_per_year)
-    cells = list(itertools.product(grid.rules(), grid.costs()))
+    cells = list(itertools.product(grid.rules(), grid.terms()))
     _check_sizers(traded, grid)
     size = max(1, cells_at_a_time // len(span))
     chunks = [cells[begin : begin + size] for begin in range(0, len(cells), size)]
@@ -159,7 +165,7 @@ def run_row(
     )
     results, _ = backtest(
         bars.loc[weights.index],
-        weights,
+        weights.shift(int(one["delay"])),
         engine=engine,  # type: ignore[arg-type]
         costs=Costs(one["commission"], one["slippage"]),
         cash=settings["cash"],
@@ -217,7 +223,7 @@ class _Traded:
         return sizes_of(self.forecasts, self.volatility, name, params)
 
 
-_Cell = tuple[tuple[Policy, str], Costs]
+_Cell = tuple[tuple[Policy, str], tuple[Costs, int]]
 
 
 def _trade_all(
@@ -245,7 +251,7 @@ def _trade_chunk(traded: _Traded, number: int, cells: Sequence[_Cell]) -> tuple[
     distinct: dict[tuple[bytes, bytes, Costs], int] = {}
     orders: list[Orders] = []
     positions = []
-    for (_, cost), given in _given(traded, cells):
+    for (_, (cost, _)), given in _given(traded, cells):
         key = (given.rows.tobytes(), given.targets.tobytes(), cost)
         if key not in distinct:
             distinct[key] = len(orders)
@@ -260,7 +266,7 @@ def _given(traded: _Traded, cells: Sequence[_Cell]) -> Iterator[tuple[_Cell, Ord
     """Yield each cell with its orders; costs vary fastest, so an answer is kept until the rule changes."""
     sizes: dict[str, np.ndarray] = {}
     last, orders = None, None
-    for rule, cost in cells:
+    for rule, terms in cells:
         policy, sizer = rule
         if sizer not in sizes:
             sizes = {sizer: traded.sizes(sizer)} if len(sizes) > 8 else sizes | {sizer: traded.sizes(sizer)}
@@ -268,12 +274,14 @@ def _given(traded: _Traded, cells: Sequence[_Cell]) -> Iterator[tuple[_Cell, Ord
             weights = pd.Series(weights_of(traded.forecasts, sizes[sizer], policy), traded.bars.index)
             last, orders = rule, Orders.of(order_targets(weights))
         assert orders is not None
-        yield (rule, cost), orders
+        yield (rule, terms), orders.late(terms[1], len(traded.bars))
 
 
 def _table(cells: Sequence[_Cell], found: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return parameters and measures side by side, with how many were tried, traded, and by which kernel."""
-    tried = pd.DataFrame([{**vars(policy), "sizer": sizer, **vars(cost)} for (policy, sizer), cost in cells])
+    tried = pd.DataFrame(
+        [{**vars(policy), "sizer": sizer, **vars(cost), "delay": delay} for (policy, sizer), (cost, delay) in cells]
+    )
     table = pd.concat([tried[list(PARAMETERS)], pd.concat(found, ignore_index=True)], axis=1)
     table.attrs = {
         "tried": len(table),
@@ -292,7 +300,9 @@ def _check_sizers(traded: _Traded, grid: Grid) -> None:
 def _key(traded: _Traded, cells: Sequence[_Cell], size: int) -> str:
     """Return what kept chunks must agree in to be this sweep's."""
     forecasts = traded.forecasts.select_dtypes("number").assign(volatility=traded.volatility)
-    given = [[*asdict(policy).values(), sizer, *asdict(cost).values()] for (policy, sizer), cost in cells]
+    given = [
+        [*asdict(policy).values(), sizer, *asdict(cost).values(), delay] for (policy, sizer), (cost, delay) in cells
+    ]
     frames = [bars_sha256(forecasts), bars_sha256(traded.bars)]
     code = code_of(Accounts, *(SIZERS[parse_sizer(sizer)[0]] for sizer in dict.fromkeys(s for (_, s), _ in cells)))
     return sha256_of([frames, traded.cash, traded.days_per_year, given, size, code, versions()])[:32]

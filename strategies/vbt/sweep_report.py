@@ -21,7 +21,7 @@ from strategies.report.figures import styled
 from strategies.report.page import Section, figure, notes, page, said
 from strategies.result import METRICS
 
-COSTS = ["commission", "slippage"]
+COSTS = ["commission", "slippage", "delay"]
 MOST_PANELS = 6
 MOST_NUMBERS = 16  # columns of a heatmap with room for numbers in its cells
 
@@ -37,12 +37,11 @@ def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """
     found = []
     varied = [name for name in parameters_of(table) if len(table[name].unique()) > 1]
-    for (commission, slippage), tried in table.groupby(COSTS, sort=False):
+    for cost, tried in table.groupby(COSTS, sort=False):
         sharpe = tried["sharpe"].dropna()
         found.append(
             {
-                "commission": commission,
-                "slippage": slippage,
+                **dict(zip(COSTS, cost, strict=True)),
                 "tried": len(tried),
                 "varied": varied,
                 "defined": len(sharpe),
@@ -57,6 +56,7 @@ def best_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 def sentence(found: dict[str, Any]) -> str:
     """Return one of `best_rows` in words."""
     cost = f"At commission {found['commission']:.3%} and slippage {found['slippage']:.3%}"
+    cost += f", {found['delay']} bars late" if found["delay"] else ""
     if found["best"] is None:
         return f"{cost}: none of {found['tried']:,} rules tried has a Sharpe ratio."
     best = found["best"]
@@ -83,11 +83,11 @@ def print_sweep(table: pd.DataFrame, console: Console) -> None:
     """Print the best row at each cost, and how many were tried."""
     found = best_rows(table)
     shown = Table(title=f"{len(table):,} combinations tried; the best at each cost, after that cost")
-    for name in ("fee", "slippage", "tried", "Sharpe", "by luck", "return", "drawdown", "orders"):
+    for name in ("fee", "slippage", "bars late", "tried", "Sharpe", "by luck", "return", "drawdown", "orders"):
         shown.add_column(name, justify="right")
     for one in found:
         best = one["best"]
-        cost = (f"{one['commission']:.3%}", f"{one['slippage']:.3%}", f"{one['tried']:,}")
+        cost = (f"{one['commission']:.3%}", f"{one['slippage']:.3%}", str(one["delay"]), f"{one['tried']:,}")
         if best is None:
             shown.add_row(*cost, "undefined")
             continue
@@ -140,7 +140,8 @@ def _surfaces(panels: dict[str, pd.DataFrame], reach: float) -> str:
         f"<div><h3>{name}</h3>{figure(html_surface(grid, reach), f'surface-{number}')}</div>"
         for number, (name, grid) in enumerate(panels.items())
     )
-    return f'<div class="pair">{drawn}</div>' + said(caption, "small")
+    whole = f'<div class="pair">{drawn}</div>' if len(panels) > 1 else drawn
+    return whole + said(caption, "small")
 
 
 def parameters_of(table: Iterable[Any]) -> list[str]:
@@ -172,10 +173,11 @@ def panels_of(table: pd.DataFrame, axes: tuple[str, str]) -> dict[str, pd.DataFr
     x, y = axes
     costs = table[COSTS].drop_duplicates().sort_values(COSTS, ascending=False).head(MOST_PANELS)
     panels = {}
-    for commission, slippage in costs.itertuples(index=False):
-        here = table[(table["commission"] == commission) & (table["slippage"] == slippage)]
+    for cost in costs.to_dict("records"):
+        here = table[(table[COSTS] == pd.Series(cost)).all(axis=1)]
         grid = here.pivot_table(index=y, columns=x, values="sharpe", aggfunc="median", dropna=False, sort=False)
-        panels[f"commission {commission:.3%}, slippage {slippage:.3%}"] = grid
+        late = f", {cost['delay']:.0f} bars late" if cost["delay"] else ""
+        panels[f"commission {cost['commission']:.3%}, slippage {cost['slippage']:.3%}{late}"] = grid
     return panels
 
 

@@ -120,7 +120,7 @@ def test_every_combination_stands_once_in_the_table() -> None:
 
 def test_repeated_values_are_tried_once() -> None:
     assert len(Grid(entry=(0.1, 0.1), sizer=("fixed", "fixed")).rules()) == 1
-    assert len(Grid(commission=(0.0, 0.0)).costs()) == 1
+    assert len(Grid(commission=(0.0, 0.0), delay=(1, 1)).terms()) == 1
 
 
 def test_more_cost_never_earns_more() -> None:
@@ -152,6 +152,8 @@ def test_forecasts_that_know_their_own_bar_are_refused() -> None:
         ({"sizer": ("fixed:size",)}, "not name=number"),
         ({"sizer": ("fixed:sise=1",)}, "Did you mean 'size'"),
         ({"commission": (-0.1,)}, "`commission`"),
+        ({"delay": (-1,)}, "`delay` is -1"),
+        ({"delay": (0.5,)}, "`delay` is 0.5"),
     ],
 )
 def test_bad_grids_are_refused(grid: dict, word: str) -> None:
@@ -194,6 +196,19 @@ def test_a_row_is_run_again_in_full_in_both_engines() -> None:
     assert len(results["vectorbt"].orders) == table.loc[row, "n_orders"]
     with pytest.raises(BarwiseError, match="`row` is -1"):
         run_row(table, -1, forecasts, bars)
+
+
+@pytest.mark.parametrize("delay", [1, 3, 10_000])
+def test_a_delay_gives_the_same_orders_so_many_bars_later(delay: int) -> None:
+    bars, forecasts = market()
+    table = sweep(forecasts, bars, Grid(entry=(0.3,), delay=(0, delay)), cash=500.0)
+    weights = target_weights(forecasts, bars, policy=Policy(entry=0.3))
+    single = run_vectorbt(bars.loc[weights.index], weights.shift(delay), cash=500.0).metrics
+    for name in METRICS:
+        assert table[name][1] == pytest.approx(single[name], rel=1e-9)
+    again = run_row(table, 1, forecasts, bars, engine="vectorbt")["vectorbt"]
+    assert again.metrics["final_value"] == pytest.approx(table["final_value"][1], rel=1e-9)
+    assert (table["n_orders"][1] == 0) == (delay > len(bars))
 
 
 def test_a_table_read_from_disk_can_be_run_again(tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def tried(**changes: object) -> pd.DataFrame:
     for commission in (0.0, 0.001):
         for entry in (0.0, 0.1, 0.2):
             for sizer in ("fixed", "confidence"):
-                rule = dict(zip(PARAMETERS, (entry, 0.0, 0, 0.0, "both", 0.0, sizer, commission, 0.0005), strict=True))
+                rule = dict(
+                    zip(PARAMETERS, (entry, 0.0, 0, 0.0, "both", 0.0, sizer, commission, 0.0005, 0), strict=True)
+                )
                 sharpe = entry * 10 + (sizer == "fixed") - 1000 * commission
                 rows.append(
                     {**rule, **dict.fromkeys(METRICS, 1.0), "sharpe": sharpe, "n_orders": 7, "days": 100, "years": 0.25}
@@ -57,6 +59,13 @@ def test_the_best_is_told_at_each_cost_with_the_number_tried() -> None:
     words = sentence(dear)
     assert "the best of 6 rules tried has a Sharpe ratio of 2.00" in words
     assert "by luck over 100 days" in words
+
+
+def test_terms_are_told_apart_by_their_delay_too() -> None:
+    late = pd.concat([tried(), tried(delay=2, sharpe=-1.0)], ignore_index=True)
+    assert [found["delay"] for found in best_rows(late)] == [0, 0, 2, 2]
+    assert ", 2 bars late, the best" in sentence(best_rows(late)[2])
+    assert list(heatmap_panels(late))[0] == "commission 0.100%, slippage 0.050%, 2 bars late"
 
 
 def test_a_sweep_without_one_sharpe_ratio_says_so() -> None:
