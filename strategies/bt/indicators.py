@@ -63,6 +63,7 @@ class ForecastIndicator(bt.Indicator):
     and `BarwiseError` before the first bar if no row's stamp is one of a preloaded feed.
     """
 
+    csv = True  # writers write it
     lines: Any = ("signal", "confidence", "fold", "retrain")
     params = (("forecasts", None),)
     plotinfo = {"plotname": "forecast", "plotyhlines": [0.0], "plotymargin": 0.15}
