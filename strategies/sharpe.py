@@ -11,6 +11,7 @@ import pandas as pd
 
 from mlcore.bootstrap import Estimate, Resamples, block_length, differences, estimate, resample
 from mlcore.quality import Metric
+from strategies.measures import NO_MOVE
 from strategies.orders import MIN_ACCOUNT
 from strategies.result import BacktestResult
 
@@ -49,7 +50,7 @@ class SharpeRatios:
     """Annual Sharpe ratios of accounts over the same days.
 
     ratios
-        account -> its ratio with a 95% interval; None where the account was gone or never moved.
+        account -> its ratio with a 95% interval; None where the account was gone, 0 without one where it never moved.
     less
         account -> ratio of the first account less this one's, paired day by day.
     days, block
@@ -81,8 +82,12 @@ def sharpe_ratios(
     nothing = np.full(1, np.nan)
     values = {name: _known(float(metric.of(np.ones((1, days)))[0])) for name, metric in metrics.items() if days > 1}
     ratios = {name: estimate(values.get(name), drawn.get(name, nothing)) for name in results}
+    for name in (
+        table.columns[table.abs().max() < NO_MOVE] if days > 1 else ()
+    ):  # the convention of `strategies.measures`
+        ratios[name], drawn[name] = Estimate(0.0), np.zeros(resamples)
     first = next(iter(results))
-    if first not in drawn:
+    if first not in drawn or days < FEWEST_DAYS:
         return SharpeRatios(ratios, {}, days, block)
     less = {
         name: differences(

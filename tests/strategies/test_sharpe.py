@@ -68,7 +68,9 @@ def test_days_are_those_of_the_first_account() -> None:
 def test_accounts_that_say_nothing_have_no_interval() -> None:
     gone = account(np.r_[0.0, -1.0, np.zeros(198)])
     found = sharpe_ratios({"mine": account(noise(1)), "still": account(np.zeros(200)), "gone": gone}, 365.0)
-    assert (found.ratios["still"].value, found.ratios["still"].low) == (None, None)
+    assert (found.ratios["still"].value, found.ratios["still"].low) == (0.0, None)
+    mine, above = found.ratios["mine"], found.less["still"]  # what is above an account of nothing is all of it
+    assert (above.value, above.low, above.high) == (mine.value, mine.low, mine.high)
     assert found.ratios["gone"].value is None and "gone" not in found.less
     few = sharpe_ratios({"mine": account(noise(1)[:19])}, 365.0)
     assert few.ratios["mine"].value is not None and few.ratios["mine"].low is None and few.less == {}
