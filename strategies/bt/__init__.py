@@ -12,7 +12,7 @@ from strategies.bt.replay import ReplayFeed
 from strategies.bt.retraining import WalkForwardStrategy, run_retraining
 from strategies.bt.run import build_cerebro, run_backtrader
 from strategies.bt.settled import ConfidenceBuckets, ForecastQuality
-from strategies.bt.sizers import WeightSizer
+from strategies.bt.sizers import ForecastSizer, WeightSizer
 from strategies.bt.strategies import ForecastStrategy
 from strategies.bt.writer import ParquetWriter
 
@@ -30,6 +30,7 @@ __all__ = [
     "FeatureIndicator",
     "ForecastIndicator",
     "ForecastQuality",
+    "ForecastSizer",
     "ForecastStrategy",
     "FractionalCommission",
     "NextOpenBroker",

@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from mlcore.forecasts import LEADING, TRAILING
+from mlcore.forecasts import LEADING
 from strategies.bt.indicators import StampRows
 
 
 class Heard(NamedTuple):
-    """One forecast: NaN where nothing was said; `outputs` are the raw ones by name (``p_up``, ``q10``, ...)."""
+    """One forecast: NaN where nothing was said.
+
+    `outputs` are the raw ones by name (``p_up``, ``q10``, ...), and where it is known `disagreement`.
+    """
 
     signal: float
     confidence: float
@@ -37,7 +40,7 @@ class Forecasts:
         told = dict(zip(self._names, self._values[row].tolist(), strict=True))
         signal, confidence = (told.get(name, float("nan")) for name in LEADING)
         fold = told.get("fold", float("nan"))
-        return Heard(signal, confidence, fold, {k: v for k, v in told.items() if k not in (*LEADING, *TRAILING)})
+        return Heard(signal, confidence, fold, {k: v for k, v in told.items() if k not in (*LEADING, "fold")})
 
 
 def heard_by(strategy: Any) -> Heard | None:
