@@ -84,9 +84,9 @@ def plot_cerebro(cerebro: bt.Cerebro, path: str | Path | None = None, **options:
         picture = _off_screen_class(plot.Plot_OldSync)(**options)
         picture.plot(strategy, iplot=False)
         lowest = min(picture.figure.axes, key=lambda axes: axes.get_position().y0)
-        room = lowest.get_xlim()  # the tags of the last values stand there
         _times(lowest, pd.DatetimeIndex([number_to_stamp(number) for number in strategy.lines.datetime.plot()]))
-        lowest.set_xlim(room)
+        room = 0.05 * len(strategy)  # the tags of the last values stand there
+        lowest.set_xlim(-room, len(strategy) - 1 + room)
         target = Path(path) if number == 1 else Path(path).with_stem(f"{Path(path).stem}-{number}")
         picture.figure.savefig(target, dpi=120)
         written.append(target)
