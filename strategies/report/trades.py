@@ -110,7 +110,7 @@ def trade_figure(bars: pd.DataFrame, trip: Any) -> go.Figure:
         text=["in", "held" if trip["open"] else "out"],
         hovertemplate="%{text} at %{y:,.6g}<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
     )
-    drawn.update_xaxes(type="date", rangeslider_visible=False, hoverformat="%Y-%m-%d %H:%M", nticks=6)
+    drawn.update_xaxes(type="date", rangeslider_visible=False, hoverformat="%Y-%m-%d %H:%M", nticks=5, tickangle=0)
     drawn.update_yaxes(tickformat="~g" if min(prices) < 1 else ",.6~g")
     return styled(drawn, 300).update_layout(showlegend=False)
 
