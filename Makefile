@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 TOX := $(VENV)/bin/tox
 
-.PHONY: help demo test lint types bench darts check clean
+.PHONY: help demo test lint types bench darts pybroker check clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,7 +30,10 @@ bench: $(TOX) ## ratios, as a table (the README's, too) and benchmarks.json
 darts: ## the virtualenv of Darts, for the ratios against it
 	tests/benchmarks/make_darts_env.sh .darts $(PYTHON)
 
+pybroker: ## the virtualenv of PyBroker, for the ratios against it
+	tests/benchmarks/make_pybroker_env.sh .pybroker $(PYTHON)
+
 check: test lint types ## what a change must pass
 
 clean: ## remove the environments and caches
-	rm -rf $(VENV) .darts .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) .darts .pybroker .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -16,7 +16,8 @@ SLICES = (
     ("1h/binance_spot_BTCUSDT_1h.parquet", 4_000, "--model lightgbm --train 60D --test 14D --label five_class"),
     ("1h/binance_spot_ETHUSDT_1h.parquet", 3_000, "--model lstm --train 1500 --test 500 --label return"),
 )
-FILES = {"forecasts.parquet", "equity.parquet", "orders.parquet", "backtrader.png", "report.html", "result.json"}
+TABLES = {"forecasts.parquet", "equity.parquet", "orders.parquet", "trades.parquet", "cost_grid.csv"}
+FILES = TABLES | {"backtrader.png", "report.html", "result.json"}
 
 
 def run(bars: Path, out: Path, flags: str) -> None:

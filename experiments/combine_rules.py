@@ -28,7 +28,7 @@ class CombineConfig:
     train: str = _flag("180D", "training window")
     test: str = _flag("60D", "test window, and so the time between refits")
     start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "last stamp that counts")
+    end: str | None = _flag(None, "stamp before which all bars lie")
     size: float = _flag(0.5, "weight of one of the two alone")
     entry: float = _flag(0.2, "|signal| below which the model says nothing")
     override: float = _flag(0.8, "confidence above which the model decides alone")
@@ -39,9 +39,10 @@ class CombineConfig:
 def main() -> None:
     config = parse_config(CombineConfig, None, __doc__)
     from mlcore import WalkForward, direction, feature_table, read_bars, walk_forward
+    from mlcore.bars import between
     from strategies.combine import SIDES, combine
 
-    bars = read_bars(config.bars).loc[config.start : config.end]
+    bars = between(read_bars(config.bars), config.start, config.end)
     label = direction(bars, config.horizon, config.threshold)
     folds = WalkForward(config.train, config.test)
     forecasts = walk_forward(bars, config.model, label=label, features=feature_table(bars), folds=folds).forecasts

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore import BarwiseError, WalkForward, direction, read_panel, walk_forward_panel
+from mlcore.bars import between
 from mlcore.models import make_model
 from strategies.cli import parse_config, run_cli
 from strategies.folder import check_folder, result_folder
@@ -42,7 +43,7 @@ class PooledConfig:
 def main() -> None:
     config = parse_config(PooledConfig, None, __doc__)
     check_folder(config.out, overwrite=config.overwrite)
-    cut = ((symbol, bars.loc[config.start : config.end]) for symbol, bars in read_panel(config.bars).items())
+    cut = ((symbol, between(bars, config.start, config.end)) for symbol, bars in read_panel(config.bars).items())
     panel = {symbol: bars for symbol, bars in cut if len(bars)}
     signals, started = {}, time.perf_counter()
     for way, panels in {"pooled": [panel], "alone": [{s: b} for s, b in panel.items()]}.items():

@@ -1,6 +1,6 @@
 """Do many coins in one account earn what one by one they do not, and does it matter how the money is shared?
 
-python experiments/portfolio.py --bars BARS/1h/binance_spot_*USDT_1h.parquet --start 2022-09-01 --end 2023-12-31
+python experiments/portfolio.py --bars BARS/1h/binance_spot_*USDT_1h.parquet --start 2022-09-01 --end 2024-01-01
 """
 
 import time
@@ -29,7 +29,7 @@ class PortfolioConfig:
     train: str = _flag("120D", "training window")
     test: str = _flag("30D", "test window, and so the time between refits")
     start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "last stamp that counts")
+    end: str | None = _flag(None, "stamp before which all bars lie")
     coins: int = _flag(22, "how many coins: those with the most bars in the span")
     entry: float = _flag(0.15, "|signal| at which a position is opened")
     min_hold: int = _flag(24, "bars that a position is held at least")
@@ -42,11 +42,12 @@ class PortfolioConfig:
 def main() -> None:
     config = parse_config(PortfolioConfig, None, __doc__)
     from mlcore import WalkForward, direction, read_panel, walk_forward_panel
+    from mlcore.bars import between
     from mlcore.models import make_model
     from strategies.allocation import WAYS, allocate
     from strategies.policy import Policy, target_weights
 
-    cut = {symbol: bars.loc[config.start : config.end] for symbol, bars in read_panel(config.bars).items()}
+    cut = {symbol: between(bars, config.start, config.end) for symbol, bars in read_panel(config.bars).items()}
     longest = sorted(cut, key=lambda symbol: -len(cut[symbol]))[: config.coins]
     panel = {symbol: cut[symbol] for symbol in sorted(longest)}
     run = walk_forward_panel(

@@ -33,7 +33,7 @@ class RiskConfig:
     train: str = _flag("180D", "training window")
     test: str = _flag("60D", "test window, and so the time between refits")
     start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "last stamp that counts")
+    end: str | None = _flag(None, "stamp before which all bars lie")
     entry: float = _flag(0.15, "|signal| at which a position is opened")
     weight: float = _flag(0.2, "weight of one position")
 
@@ -41,10 +41,11 @@ class RiskConfig:
 def main() -> None:
     config = parse_config(RiskConfig, None, __doc__)
     from mlcore import WalkForward, read_panel, triple_barrier, walk_forward_panel
+    from mlcore.bars import between
     from strategies.account import clock_of
     from strategies.policy import Policy, target_weights
 
-    panel = {symbol: bars.loc[config.start : config.end] for symbol, bars in read_panel(config.bars).items()}
+    panel = {symbol: between(bars, config.start, config.end) for symbol, bars in read_panel(config.bars).items()}
     barriers: dict[str, Any] = {"horizon": config.horizon, "stop": config.width, "profit": config.width}
     label = partial(triple_barrier, **barriers, volatility_window=config.window)
     run = walk_forward_panel(panel, config.model, label=label, folds=WalkForward(config.train, config.test))

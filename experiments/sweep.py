@@ -35,6 +35,7 @@ class SweepConfig:
     )
     commission: tuple[float, ...] = _flag((0.001, 0.0005, 0.0), "fractions of the value of a fill")
     slippage: tuple[float, ...] = _flag((0.0005,), "fractions by which a fill is worse than the open")
+    delay: tuple[int, ...] = _flag((0,), "bars that an order is given late")
     days_per_year: float = _flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
     cash: float = _flag(10_000.0, "starting cash")
     volatility_window: int = _flag(60, "bars of the volatility that sizers read")

@@ -29,17 +29,17 @@ class ClocksConfig:
     train: str = _flag("90D", "training window")
     test: str = _flag("30D", "test window, and so the time between refits")
     start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "last stamp that counts")
+    end: str | None = _flag(None, "stamp before which all bars lie")
     entry: float = _flag(0.3, "|signal| at which a position is opened")
     min_hold: int = _flag(8, "bars that a position is held at least")
 
 
 def main() -> None:
     config = parse_config(ClocksConfig, None, __doc__)
-    from mlcore.bars import read_bars, resample
+    from mlcore.bars import between, read_bars, resample
     from mlcore.errors import LookAheadError
 
-    bars = read_bars(config.bars).loc[config.start : config.end]
+    bars = between(read_bars(config.bars), config.start, config.end)
     longer = resample(bars, config.context)
     early = longer.set_axis(pd.DatetimeIndex(longer.index) - pd.Timedelta(config.context), axis=0)
     console, table = Console(width=140), Table(title=f"{len(bars):,} bars, decided every 15m")

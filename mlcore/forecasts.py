@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mlcore.bars.clock import bar_interval
 from mlcore.confidence import Views, centre, confidence_rule
 from mlcore.errors import BarwiseError, LookAheadError
 from mlcore.tasks import Task
@@ -124,13 +125,15 @@ def check_forecasts(forecasts: pd.DataFrame, bars: pd.DataFrame, in_sample: bool
     """Refuse forecasts that an engine must not trade over `bars`.
 
     Refused (`LookAheadError`): a row whose `trained_through` is not before its bar, or is missing where there is a
-    signal, unless `in_sample` is asked for by name. Refused (`BarwiseError`): missing columns, stamps that
+    signal, unless `in_sample` is asked for by name; forecasts of longer bars than these, which close later than
+    they. Refused (`BarwiseError`): missing columns, stamps that
     are not increasing and unique or are no bars, a signal outside [-1, 1] or a confidence outside [0, 1].
     """
     missing = [name for name in (*LEADING, "fold", "trained_through") if name not in forecasts.columns]
     if missing:
         raise BarwiseError(f"`forecasts` lack {', '.join(missing)}; make them with walk_forward or make_forecasts.")
     _check_stamps(forecasts.index, bars.index)
+    check_interval(forecasts.index, bars.index)
     _check_range(forecasts, "signal", -1.0, 1.0)
     _check_range(forecasts, "confidence", 0.0, 1.0)
     if not in_sample:
@@ -147,6 +150,22 @@ def _check_stamps(stamps: pd.Index, bars: pd.Index) -> None:
         raise BarwiseError(
             f"`forecasts` row {row} is stamped {stamps[row]}, which is no bar: forecasts and bars must be of "
             "one market and one interval."
+        )
+
+
+def check_interval(stamps: pd.Index, bars: pd.Index) -> None:
+    """Refuse (`LookAheadError`) forecasts of longer bars than `bars`: a 1h forecast stamped 07:00 is known at 08:00.
+
+    Their usual steps are compared (`bar_interval`); fewer than three stamps on either side have none.
+    """
+    if min(len(stamps), len(bars)) < 3:
+        return
+    ours, theirs = bar_interval(stamps), bar_interval(bars)
+    if ours > theirs:
+        raise LookAheadError(
+            f"`forecasts` are {ours} apart and the bars {theirs}: a forecast is known when its own bar closes, later "
+            "than the bar of that stamp here. Trade forecasts on the bars they were made from, or join them by when "
+            "they were known (`mlcore.bars.join_known`)."
         )
 
 

@@ -62,7 +62,8 @@ def check_incremental(every: Any, model: Any) -> Length | None:
     if not hasattr(model, "update"):
         raise BarwiseError(
             f"`incremental` is {every!r} and {type(model).__name__} cannot be updated: it has no method "
-            "`update(windows, y)`. Networks and lightgbm have; or refit more often (a shorter `test`)."
+            "`update(windows, y)`. Networks, lightgbm, xgboost and scikit-learn's estimators with `partial_fit` have; "
+            "or refit more often (a shorter `test`)."
         )
     return parse_length(every, "incremental")
 

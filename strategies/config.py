@@ -151,6 +151,9 @@ class StudyConfig:
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
 
+ONE_SYMBOL = "which symbol of a file that holds several"
+
+
 def _as_in_study(name: str) -> Any:
     """The same flag as the main job's: one default, one help."""
     flag = StudyConfig.__dataclass_fields__[name]
@@ -168,10 +171,10 @@ class StoredConfig:
     in_sample: bool = _flag(False, "forecast bars that a model was trained on, too; the report says so (a switch)")
     repair: str = _as_in_study("repair")
     stamped: Literal["open", "close"] = _as_in_study("stamped")
-    symbol: str | None = _as_in_study("symbol")
+    symbol: str | None = _flag(None, ONE_SYMBOL)
     calibration: Literal["none", "temperature", "platt", "isotonic"] = _as_in_study("calibration")
     interval: float | None = _as_in_study("interval")
-    latency: int = _as_in_study("latency")
+    latency: int = _flag(0, "bars between the last past forecast that a correction learns from and its going live")
     commission: float = _as_in_study("commission")
     slippage: float = _as_in_study("slippage")
     sizer: str = _as_in_study("sizer")

@@ -28,6 +28,7 @@ from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
+from strategies.causality import check_causality
 from strategies.command import typed_command
 from strategies.config import StoredConfig, StudyConfig
 from strategies.costs import Costs
@@ -200,7 +201,8 @@ def study_of(protocol: StudyProtocol, model: Any, title: str, started: float) ->
     run = protocol.calibrated(raw, model)
     n_traded = 4 + _is_not_linear(model)
     progress("trading", 0, n_traded)
-    results, reconciliation = protocol.trade(protocol.weigh(run), config.engine, run.forecasts)
+    weights = protocol.weigh(run)
+    results, reconciliation = protocol.trade(weights, config.engine, run.forecasts)
     progress("trading", 1, n_traded)
     baselines = _baselines(protocol, model, run, n_traded)
     quality = forecast_quality(run.forecasts, protocol.label, protocol.index)
@@ -223,8 +225,20 @@ def study_of(protocol: StudyProtocol, model: Any, title: str, started: float) ->
         explanation=run.explanation,
         raw=None if run is raw else raw.forecasts,
         reliability=calibration.reliability(raw, run, protocol.label, protocol.index),
+        cost_grid=other_costs(config, bars.loc[weights.index], weights),
+        causality=check_causality(model, bars),
         command=typed_command(),
     )
+
+
+def other_costs(config: StudyConfig | StoredConfig, bars: pd.DataFrame, weights: pd.Series) -> pd.DataFrame | None:
+    """Trade the weights at other costs and delays, in vectorbt; None where only backtrader was asked for."""
+    if config.engine == "backtrader":
+        return None
+    from strategies.vbt.other_costs import trade_at_costs  # an engine is imported only to run
+
+    costs = Costs(config.commission, config.slippage)
+    return trade_at_costs(bars, weights, costs, cash=config.cash, days_per_year=config.days_per_year)
 
 
 def make_policy(config: StudyConfig | StoredConfig) -> Policy:

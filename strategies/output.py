@@ -34,6 +34,9 @@ def write_study(
             study.raw.to_parquet(folder / "forecasts_raw.parquet")
         equity_table(study).to_parquet(folder / "equity.parquet")
         order_table(study).to_parquet(folder / "orders.parquet", index=False)
+        trade_table(study).to_parquet(folder / "trades.parquet", index=False)
+        if study.cost_grid is not None:
+            study.cost_grid.to_csv(folder / "cost_grid.csv", index=False)
         (folder / "result.json").write_text(json.dumps(result_json(study), indent=2, allow_nan=False) + "\n")
         progress("drawing", 1, 3)
         if "backtrader" in study.results:
@@ -57,6 +60,11 @@ def order_table(study: Study) -> pd.DataFrame:
     return pd.concat([result.orders for result in study.results.values()], ignore_index=True)
 
 
+def trade_table(study: Study) -> pd.DataFrame:
+    """The round trips of all engines, one under the other."""
+    return pd.concat([result.trades.assign(engine=name) for name, result in study.results.items()], ignore_index=True)
+
+
 def result_json(study: Study) -> dict[str, Any]:
     """The study as plain JSON values; a number that is not defined is null, and `notes` says why."""
     engines = {name: dict(result.metrics) for name, result in study.results.items()}
@@ -69,6 +77,7 @@ def result_json(study: Study) -> dict[str, Any]:
             "reconciliation": study.reconciliation,
             "forecast": study.forecast,
             "in_sample": study.in_sample,
+            "causality": study.causality,
             "reliability": study.reliability,
             "baselines": {name: result.metrics for name, result in study.baselines.items()},
             "folds": study.folds,

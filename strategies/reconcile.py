@@ -26,53 +26,61 @@ class ReconcileError(RuntimeError):
 def reconcile(a: BacktestResult, b: BacktestResult, rtol: float = 1e-9) -> dict[str, Any]:
     """Compare every bar's equity and every order of two results; raise `ReconcileError` where they differ.
 
-    Returns ``{"agrees": True, "max_relative_difference", "n_orders"}``, the difference over all numbers
-    compared. Stamps, status and count of orders must be equal; equity, size, price and commission may
-    differ by `rtol` relative.
+    Returns ``{"agrees": True, "max_relative_difference", "n_orders", "worst_bar", "worst_order"}``, the difference over
+    all numbers compared; the last two are stamps (an order's is when it filled), None where nothing differs at all.
+    Stamps, status and count of orders must be equal; equity, size, price and commission may differ by `rtol` relative.
     """
-    bar, worst_equity = _first_bar(a, b, rtol)
-    order, worst_order = _first_order(a, b, rtol)
+    bar, worst_equity, worst_bar = _first_bar(a, b, rtol)
+    order, worst_number, worst_order = _first_order(a, b, rtol)
     if bar or order:
         raise ReconcileError(
             f"{a.engine} and {b.engine} differ beyond {rtol:g} relative. "
             f"First bar: {bar or 'none, equity agrees on all'}. First order: {order or 'none, all agree'}."
         )
-    worst = max(worst_equity, worst_order)
-    return {"agrees": True, "max_relative_difference": worst, "n_orders": len(a.orders)}
+    found = {"agrees": True, "max_relative_difference": max(worst_equity, worst_number), "n_orders": len(a.orders)}
+    return found | {"worst_bar": worst_bar, "worst_order": worst_order}
 
 
-def _first_bar(a: BacktestResult, b: BacktestResult, rtol: float) -> tuple[str, float]:
+def _first_bar(a: BacktestResult, b: BacktestResult, rtol: float) -> tuple[str, float, Any]:
     if not a.equity.index.equals(b.equity.index):
-        return f"the bars are not the same ({len(a.equity)} and {len(b.equity)})", np.inf
+        return f"the bars are not the same ({len(a.equity)} and {len(b.equity)})", np.inf, None
     first, second = a.equity.to_numpy(np.float64), b.equity.to_numpy(np.float64)
     difference = _relative(first, second, SMALLEST_SHARE * np.maximum(_gross(a), first[0]))
     row = _first(difference > rtol)
     said = "" if row is None else f"{a.equity.index[row]}, {_both(a, b, first[row], second[row])}"
-    return said, float(difference.max(initial=0.0))
+    return said, *_worst(difference, a.equity.index)
 
 
-def _first_order(a: BacktestResult, b: BacktestResult, rtol: float) -> tuple[str, float]:
+def _first_order(a: BacktestResult, b: BacktestResult, rtol: float) -> tuple[str, float, Any]:
     common = min(len(a.orders), len(b.orders))
     one, two = a.orders.iloc[:common], b.orders.iloc[:common]
     found = [(row, name) for name in _EXACT if (row := _first((one[name] != two[name]).to_numpy())) is not None]
-    worst = 0.0
+    apart = np.zeros(common)
     share = _weight_of_value(one, float(a.equity.iloc[0]))
     for name in _NUMBERS:
         first, second = one[name].to_numpy(), two[name].to_numpy()
         difference = _relative(first, second) * (1.0 if name == "price" else share)
-        worst = max(worst, float(difference.max(initial=0.0)))
+        apart = np.maximum(apart, difference)
         if (row := _first(difference > rtol)) is not None:
             found.append((row, name))
+    worst, where = _worst(apart, pd.Index(one["timestamp"]))
     if found:
         row, name = min(found)
         return (
             f"number {row}, {_told(one, row)}: {name}, {_both(a, b, one[name].iloc[row], two[name].iloc[row])}",
             worst,
+            where,
         )
     if len(a.orders) != len(b.orders):
         longer = a if len(a.orders) > len(b.orders) else b
-        return f"number {common}, {_told(longer.orders, common)}: only {longer.engine} has it", worst
-    return "", worst
+        return f"number {common}, {_told(longer.orders, common)}: only {longer.engine} has it", worst, where
+    return "", worst, where
+
+
+def _worst(difference: np.ndarray, stamps: pd.Index) -> tuple[float, Any]:
+    """Return the largest difference and its stamp, None where there is none."""
+    most = float(difference.max(initial=0.0))
+    return most, stamps[int(difference.argmax())] if most > 0 else None
 
 
 def _weight_of_value(orders: pd.DataFrame, cash: float) -> np.ndarray:

@@ -23,6 +23,7 @@ from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
+from strategies.causality import check_causality
 from strategies.command import typed_command
 from strategies.config import StoredConfig
 from strategies.costs import Costs
@@ -33,6 +34,7 @@ from strategies.main_job import (
     cost_notes,
     describe,
     make_policy,
+    other_costs,
     repairs_of,
     threshold_notes,
     versions,
@@ -106,6 +108,8 @@ def _run(config: StoredConfig, progress: Progress, started: float) -> Study:
         ),
         raw=None if run is raw else raw.forecasts,
         reliability=None if label is None else calibration.reliability(raw, run, label, index),
+        cost_grid=other_costs(config, span, weights),
+        causality=check_causality(folds[0].model, bars),
         command=typed_command(),
         in_sample=bool((run.forecasts["trained_through"] >= run.forecasts.index).any()),
     )

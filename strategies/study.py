@@ -39,6 +39,11 @@ class Study:
         ``{"method", "before", "after"}`` (`strategies.calibrated`): what probabilities or intervals were worth.
     in_sample
         Models forecast bars that they were trained on, because it was asked for by name.
+    cost_grid
+        The same weights at other costs, and carried out later (`strategies.vbt.other_costs`); None where vectorbt did
+        not run.
+    causality
+        What came of making the features again without later bars (`strategies.causality`); None where it was not done.
     command
         The command line that was typed, None where there was none.
     explanation
@@ -63,4 +68,6 @@ class Study:
     raw: pd.DataFrame | None = None
     reliability: dict[str, Any] | None = None
     in_sample: bool = False
+    cost_grid: pd.DataFrame | None = None
+    causality: dict[str, Any] | None = None
     command: str | None = None

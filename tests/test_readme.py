@@ -18,7 +18,8 @@ def code_blocks() -> list[str]:
 def test_the_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # it writes below out/
     blocks = code_blocks()
-    assert len(blocks) == 5, "live and elsewhere, Python, Cerebro, vectorbt, one account"
+    told = "live and elsewhere, Python, Cerebro, retrained in it, vectorbt, its indicators, a sweep, one account"
+    assert len(blocks) == 8, told
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)

@@ -7,11 +7,13 @@ from mlcore.bars.known import join_known, known_at, resample
 from mlcore.bars.oddities import spikes
 from mlcore.bars.read import read_bars
 from mlcore.bars.rules import REPAIRS
+from mlcore.bars.span import between
 
 __all__ = [
     "REPAIRS",
     "bar_interval",
     "bars_sha256",
+    "between",
     "check_bars",
     "join_known",
     "known_at",

@@ -32,7 +32,10 @@ def resample(
     incomplete : the first or last bar may lack its beginning or end: ``"drop"`` leaves it out, ``"flag"`` keeps
         it and adds a bool column `complete`.
     """
-    longer = pd.Timedelta(interval)
+    try:
+        longer = pd.Timedelta(interval)
+    except ValueError:
+        raise BarwiseError(f"`interval` is {interval!r}; it must be a duration, as 15m, 1h or 1D.") from None
     step = bar_interval(bars)
     if longer < step or longer.value % step.value:
         raise BarwiseError(f"`interval` is {longer}; it must be a multiple of the bars' own {step}.")

@@ -70,6 +70,15 @@ def check_windows(windows: Windows, *, lookback: int, n_features: int | None = N
         )
 
 
+def check_update(windows: Windows, y: np.ndarray, *, lookback: int, n_features: int) -> np.ndarray:
+    """Return `y` as float64, ``(N,)``; refuse newer rows that a model fitted for one horizon cannot learn from."""
+    check_windows(windows, lookback=lookback, n_features=n_features)
+    y = np.asarray(y, dtype=np.float64)
+    if y.shape != (len(windows),) or not np.isfinite(y).all():
+        raise BarwiseError(f"`y` has shape {y.shape}; it must be finite labels of the {len(windows)} windows.")
+    return y
+
+
 def check_finite(values: np.ndarray) -> np.ndarray:
     """Return `values` unless one of them is NaN or inf; the first axis is the window."""
     if not np.isfinite(values).all():

@@ -9,15 +9,12 @@ import lightgbm
 import numpy as np
 
 from mlcore.errors import BarwiseError
-from mlcore.losses import Loss, row_weights
-from mlcore.models.inputs import Validation, check_windows, symbol_column
-from mlcore.models.trees import BoostedTrees, Rows
+from mlcore.losses import Loss
+from mlcore.models.inputs import Validation, symbol_column
+from mlcore.models.trees import UPDATE_LEAF, UPDATE_ROUNDS, BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
 from mlcore.tasks import Task
 from mlcore.windows import Windows
-
-UPDATE_ROUNDS = 2  # trees (a class) that an update adds
-UPDATE_LEAF = 5  # rows that a leaf of theirs holds at least
 
 
 class LightGBM(BoostedTrees):
@@ -159,33 +156,11 @@ class LightGBM(BoostedTrees):
             self.classes_ = other.classes_
         return self
 
-    def update(self, windows: Windows, y: np.ndarray) -> LightGBM:
-        """Add `UPDATE_ROUNDS` trees grown on newer rows, in the units of the fit; an unknown class is left out.
-
-        A leaf may hold as few as `UPDATE_LEAF` rows: there are not many. Raises BarwiseError for several horizons.
-        """
-        if self.horizon_models_:
-            raise BarwiseError("`update`: LightGBM is updated for one horizon only.")
-        check_windows(windows, lookback=self.lookback, n_features=self.n_features_in_)
-        y = np.asarray(y, dtype=np.float64)
-        if y.shape != (len(windows),) or not np.isfinite(y).all():
-            raise BarwiseError(f"`y` has shape {y.shape}; it must be finite labels of the {len(windows)} windows.")
-        if self.task_.kind == "classes":
-            known = np.isin(y, self.classes_)
-            windows, y = windows.take(known), y[known]
-            targets = np.searchsorted(self.classes_, y).astype(np.float64)
-        else:
-            targets = (y - self.center_) / self.unit_
-        if len(targets) < 2 * UPDATE_LEAF:
-            return self
-        loss = self.check_task(self.task_)
-        x, weight = self._columns(windows), row_weights(loss, y, weights=self.weights_)
+    def _go_on(self, booster: Any, train: Rows, objective: dict[str, Any]) -> Any:
         few = {"min_data_in_leaf": UPDATE_LEAF, "bagging_fraction": 1.0}
-        for i, objective in enumerate(self._objectives(loss)):
-            options = self._options(len(targets)) | objective | few
-            rows = lightgbm.Dataset(x, targets, weight=weight, params=options)
-            self.boosters_[i] = lightgbm.train(options, rows, UPDATE_ROUNDS, init_model=self.boosters_[i])
-        return self
+        options = self._options(len(train[1])) | objective | few
+        rows = lightgbm.Dataset(train[0], train[1], weight=train[2], params=options)
+        return lightgbm.train(options, rows, UPDATE_ROUNDS, init_model=booster)
 
     def _options(self, n_rows: int) -> dict[str, Any]:
         return {

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.utils.metaestimators import available_if
 
 from mlcore.errors import BarwiseError
 from mlcore.models.horizons import PerHorizon
-from mlcore.models.inputs import Validation, flatten, predict_in_parts, spread_over_classes
+from mlcore.models.inputs import Validation, check_update, flatten, predict_in_parts, spread_over_classes
 from mlcore.tasks import Task
 from mlcore.windows import Windows
+
+
+def _goes_on(model: Any) -> bool:
+    """Whether the estimator can learn from newer rows."""
+    return hasattr(model.estimator, "partial_fit")
 
 
 class Sklearn(PerHorizon, BaseEstimator):
@@ -58,6 +64,29 @@ class Sklearn(PerHorizon, BaseEstimator):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="sklearn")
             self.estimators_ = [estimator.fit(x, y) for estimator in self._estimators(task)]
+
+    @available_if(_goes_on)
+    def update(self, windows: Windows, y: np.ndarray) -> Self:
+        """Let the estimator's own `partial_fit` learn from newer rows, in the units of the fit; there only where it has
+        one (`SGDClassifier`, `MLPRegressor`, ...). An unknown class is left out.
+
+        Raises BarwiseError for several horizons, and for what the estimator refuses.
+        """
+        if self.horizon_models_:
+            raise BarwiseError("`update`: a scikit-learn estimator is updated for one horizon only.")
+        y = check_update(windows, y, lookback=self.lookback, n_features=self.n_features_in_)
+        if self.task_.kind == "classes":
+            known = np.isin(y, self.estimators_[0].classes_)
+            windows, y = windows.take(known), y[known].astype(np.int64)
+        if not len(y):
+            return self
+        x, targets = flatten(windows), y if self.task_.kind == "classes" else y / self.unit_
+        try:
+            for estimator in self.estimators_:
+                estimator.partial_fit(x, targets)
+        except (ValueError, AttributeError) as error:  # MLP's `lbfgs` has none, and says so when it is looked for
+            raise BarwiseError(f"`update`: {type(self.estimator).__name__} refuses: {error}") from None
+        return self
 
     def _estimators(self, task: Task) -> list[Any]:
         base = ExtraTreesClassifier() if self.estimator is None else self.estimator

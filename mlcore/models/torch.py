@@ -155,7 +155,8 @@ class TorchModel(BaseEstimator, ABC):
         )
 
     def check_task(self, task: Task) -> Loss:
-        """Return the loss that `task` is trained by; refuse one that does not fit it."""
+        """Return the loss that `task` is trained by; refuse one that does not fit it, or arguments that cannot be."""
+        self.plan()  # before hours of training, not in its first fold
         return choose_loss(task, self.loss, self.loss_params, self.class_weights)
 
     def fit(self, windows: Windows, y: np.ndarray, *, task: Task, validation: Validation | None = None) -> Self:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from mlcore.errors import BarwiseError
 from mlcore.losses import ClassWeights, Loss, choose_loss, class_weights_of, row_weights, without_weights
 from mlcore.models.horizons import PerHorizon
-from mlcore.models.inputs import PART, Validation, check_windows, spread_over_classes, symbol_column
+from mlcore.models.inputs import PART, Validation, check_update, check_windows, spread_over_classes, symbol_column
 from mlcore.models.summaries import Summaries
 from mlcore.store.state import ModelState
 from mlcore.tasks import Task
 from mlcore.windows import Windows
 
+UPDATE_ROUNDS = 2  # trees (a class) that an update adds
+UPDATE_LEAF = 5  # rows that a leaf of theirs holds at least
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # (N, C) columns, (N,) targets and weights
 
 
 class BoostedTrees(PerHorizon, BaseEstimator, ABC):
     """Boosters on `Summaries` of a window; several horizons have boosters of their own.
 
-    A library's face gives `_objectives`, `_boost`, `_raw`, `_contributions`, `_gains` and its own state.
+    A library's face gives `_objectives`, `_boost`, `_go_on`, `_raw`, `_contributions`, `_gains` and its own state.
 
     Attributes
     ----------
@@ -50,6 +53,10 @@ class BoostedTrees(PerHorizon, BaseEstimator, ABC):
     @abstractmethod
     def _boost(self, train: Rows, held_out: Rows | None, objective: dict[str, Any]) -> tuple[Any, int]:
         """Return a booster that ends with its best round, and the number of its rounds."""
+
+    @abstractmethod
+    def _go_on(self, booster: Any, train: Rows, objective: dict[str, Any]) -> Any:
+        """Return a new booster: `UPDATE_ROUNDS` more rounds, grown on `train`, in leaves of `UPDATE_LEAF` or more."""
 
     @abstractmethod
     def _raw(self, booster: Any, x: np.ndarray) -> np.ndarray:
@@ -81,6 +88,28 @@ class BoostedTrees(PerHorizon, BaseEstimator, ABC):
         grown = [self._boost(train, held_out, objective) for objective in self._objectives(loss)]
         self.boosters_ = [booster for booster, _ in grown]
         self.best_epoch_ = tuple(rounds for _, rounds in grown)
+
+    def update(self, windows: Windows, y: np.ndarray) -> Self:
+        """Add `UPDATE_ROUNDS` trees grown on newer rows, in the units of the fit; an unknown class is left out.
+
+        A leaf may hold as few as `UPDATE_LEAF` rows: there are not many. Raises BarwiseError for several horizons.
+        """
+        if self.horizon_models_:
+            raise BarwiseError(f"`update`: {type(self).__name__} is updated for one horizon only.")
+        y = check_update(windows, y, lookback=self.lookback, n_features=self.n_features_in_)
+        if self.task_.kind == "classes":
+            known = np.isin(y, self.classes_)
+            windows, y = windows.take(known), y[known]
+            targets = np.searchsorted(self.classes_, y).astype(np.float64)
+        else:
+            targets = (y - self.center_) / self.unit_
+        if len(targets) < 2 * UPDATE_LEAF:
+            return self
+        loss = self.check_task(self.task_)
+        train = self._columns(windows), targets, row_weights(loss, y, weights=self.weights_)
+        pairs = zip(self.boosters_, self._objectives(loss), strict=True)
+        self.boosters_ = [self._go_on(booster, train, objective) for booster, objective in pairs]
+        return self
 
     def _summaries(self) -> Summaries:
         return Summaries.within(self.lookback, self.lags, self.rolling, self.momentum)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlcore.errors import BarwiseError
 from mlcore.losses import Loss
-from mlcore.models.trees import BoostedTrees, Rows
+from mlcore.models.trees import UPDATE_LEAF, UPDATE_ROUNDS, BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
 
 
@@ -97,15 +97,24 @@ class XGBoost(BoostedTrees):
         )
         return booster, booster.num_boosted_rounds()
 
+    def _go_on(self, booster: Any, train: Rows, objective: dict[str, Any]) -> Any:
+        few = {"min_child_weight": self._leaf_weight(UPDATE_LEAF), "subsample": 1.0}
+        rows = _library().QuantileDMatrix(train[0], train[1], weight=train[2], nthread=1)
+        options = self._options(len(train[1])) | objective | few
+        return _library().train(options, rows, UPDATE_ROUNDS, xgb_model=booster)
+
+    def _leaf_weight(self, n_rows: float) -> float:
+        """Return what `n_rows` rows weigh at most in a leaf."""
+        return (0.25 if self.task_.kind == "classes" else 1.0) * n_rows
+
     def _options(self, n_rows: int) -> dict[str, Any]:
-        weight = 0.25 if self.task_.kind == "classes" else 1.0
         return {
             "learning_rate": self.learning_rate,
             "tree_method": "hist",
             "grow_policy": "lossguide",
             "max_depth": 0,
             "max_leaves": self.max_leaves,
-            "min_child_weight": weight * max(20, self.min_child_share * n_rows),
+            "min_child_weight": self._leaf_weight(max(20, self.min_child_share * n_rows)),
             "colsample_bynode": self.colsample_bynode,
             "subsample": self.subsample,
             "reg_lambda": self.reg_lambda,

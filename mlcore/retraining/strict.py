@@ -196,9 +196,14 @@ class StrictWalk(RetrainClock):
         return said
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the raw outputs; none before the first model."""
+        return () if self._live_row is None else self._task.outputs
+
+    @property
     def forecasts(self) -> pd.DataFrame:
         """What the live model has said so far, as a frame of forecasts."""
-        return frame_of(self._said, () if self._live_row is None else self._task.outputs)
+        return frame_of(self._said, self.outputs)
 
     @property
     def ahead(self) -> tuple[np.ndarray, pd.DataFrame]:

@@ -147,6 +147,11 @@ class RetrainedWalk(RetrainClock):
         live.parts.append((rows, outcome, forecasts_of(self.stacked, part, outcome, self.shared.confidence)))
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the raw outputs."""
+        return self.stacked.task.outputs
+
+    @property
     def ahead(self) -> tuple[np.ndarray, pd.DataFrame]:
         """The rows that were forecast together with the last one said, and their forecasts, each from its own past.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -78,11 +78,6 @@ class RiskRules:
             raise BarwiseError(f"`pause` is {self.pause!r} without a `max_drawdown` to begin it.")
         if not (isinstance(self.borrow, int | float) and 0 <= self.borrow < math.inf):
             raise BarwiseError(f"`borrow` is {self.borrow!r}: it is a yearly rate, 0 or more (0.05 is 5% a year).")
-
-    @property
-    def is_plain(self) -> bool:
-        """Tell whether no rule is set."""
-        return all(getattr(self, one.name) == one.default for one in fields(self))
 
 
 def _check_bars(name: str, value: int | None) -> None:

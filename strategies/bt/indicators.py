@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.errors import BarwiseError
-from mlcore.forecasts import check_trained_through
+from mlcore.forecasts import check_interval, check_trained_through
 from strategies.bt.feed import _EPOCH, stamps_to_numbers
 
 _MILLISECONDS = 86_400_000  # a day's; backtrader's float stamps are good to 10 microseconds
@@ -60,9 +60,11 @@ class ForecastIndicator(bt.Indicator):
     at the next open. `retrain` is 1.0 on the first bar of each new fold, where a new model went live,
     NaN elsewhere. No warm-up: the minimum period is 1. Raises `LookAheadError` if any row's model was
     trained through that row's bar or later, or a row with a signal does not say (column `trained_through`),
-    and `BarwiseError` before the first bar if no row's stamp is one of a preloaded feed.
+    and before the first bar of a preloaded feed, `LookAheadError` if forecasts are of longer bars than its own, and
+    `BarwiseError` if no row's stamp is one of its stamps.
     """
 
+    csv = True  # writers write it
     lines: Any = ("signal", "confidence", "fold", "retrain")
     params = (("forecasts", None),)
     plotinfo = {"plotname": "forecast", "plotyhlines": [0.0], "plotymargin": 0.15}
@@ -100,6 +102,9 @@ class ForecastIndicator(bt.Indicator):
         if stamps.buflen() <= len(stamps):  # not preloaded: what comes is not known yet
             return
         numbers = np.array(stamps.array)
+        check_interval(
+            self.p.forecasts.index, pd.to_datetime(_keys(numbers) - _EPOCH * _MILLISECONDS, unit="ms", utc=True)
+        )
         if (self._lookup.rows(numbers) < 0).all():
             held = self.p.forecasts.index
             span = f"{held[0]} to {held[-1]}" if len(held) else "no rows"

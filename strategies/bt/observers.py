@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import backtrader as bt
+
+from mlcore.retraining import CALENDAR
+from strategies.bt.heard import heard_by
+
+_BAND = {"color": "tab:purple", "alpha": 0.6, "linewidth": 0.8, "_plotvalue": False, "_plotvaluetag": False}
+_MARK = {"markersize": 8.0, "ls": "", "_plotvalue": False, "_plotvaluetag": False}
 
 
 class Exposure(bt.Observer):
@@ -24,3 +32,63 @@ class Exposure(bt.Observer):
         held = strategy.getposition(strategy.data).size * strategy.data.close[0]
         self.lines.exposure[0] = held / value if value > 0 else float("nan")
         self.lines.target[0] = getattr(strategy, "_last_target", float("nan"))
+
+
+class Confidence(bt.Observer):
+    """Line `confidence` of the forecast of each bar, in [0, 1]; NaN where nothing was said."""
+
+    lines: Any = ("confidence",)
+    plotinfo = {"plot": True, "subplot": True, "plotname": "confidence", "plotyhlines": [0.0, 1.0]}
+    plotlines = {"confidence": {"color": "tab:orange"}}
+
+    def next(self) -> None:
+        heard = heard_by(self._owner)
+        self.lines.confidence[0] = float("nan") if heard is None else heard.confidence
+
+
+class QuantileBand(bt.Observer):
+    """Lines `low`, `middle`, `high` on the price: where the forecast quantiles put it at the end of the horizon.
+
+    The close x exp(quantile of the log return): the lowest and the highest quantile, and the median where it is
+    forecast. Drawn on the bar that was forecast from, so that the price is compared `horizon` bars to the right. NaN
+    without quantiles (``q10``, ``q90``, ...).
+    """
+
+    lines: Any = ("low", "middle", "high")
+    plotinfo = {"plot": True, "subplot": False, "plotname": "quantiles", "plotlinelabels": False}
+    plotlines = {"low": _BAND, "middle": {**_BAND, "ls": "--"}, "high": _BAND}
+
+    def next(self) -> None:
+        heard = heard_by(self._owner)
+        found = {} if heard is None else heard.outputs
+        told = {float(name[1:]): value for name, value in found.items() if re.fullmatch(r"q\d+(\.\d+)?", name)}
+        close = self._owner.data.close[0]
+        places = (min(told, default=None), 50.0, max(told, default=None))
+        for line, place in zip(self.lines, places, strict=True):
+            line[0] = close * math.exp(told[place]) if place in told else float("nan")
+
+
+class RetrainMarks(bt.Observer):
+    """Marks on the price where a new model went live: line `calendar`, and line `asked` where a rule asked for it.
+
+    Where the strategy knows no reasons (forecasts made before the run), every new fold is the calendar's.
+    """
+
+    lines: Any = ("calendar", "asked")
+    plotinfo = {"plot": True, "subplot": False, "plotname": "retrained", "plotlinelabels": True}
+    plotlines = {
+        "calendar": {"marker": "D", "color": "#7B3294", **_MARK},
+        "asked": {"marker": "X", "color": "black", **_MARK},
+    }
+    _fold = float("nan")
+
+    def next(self) -> None:
+        heard, strategy = heard_by(self._owner), self._owner
+        self.lines.calendar[0] = self.lines.asked[0] = float("nan")
+        if heard is None or heard.fold != heard.fold or heard.fold == self._fold:
+            return
+        self._fold = heard.fold
+        events = [one for one in getattr(strategy, "retrains", ()) if one.fold == heard.fold]
+        asked = bool(events) and events[0].reason != CALENDAR
+        line = self.lines.asked if asked else self.lines.calendar
+        line[0] = strategy.data.high[0]

@@ -16,12 +16,15 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.artist import setp
+from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
+from mlcore.errors import BarwiseError
 from mlcore.retraining import CALENDAR
 from strategies.bt.feed import BarsFeed
+from strategies.bt.indicators import number_to_stamp
 from strategies.bt.panes import AccountPane, ConfidencePane, FillMarks, SignalPane, WeightPane
 from strategies.result import BacktestResult
 
@@ -52,6 +55,50 @@ def backtrader_figure(bars: pd.DataFrame, result: BacktestResult, forecasts: pd.
     cerebro.plot(plotter=picture, iplot=False)
     picture.finish(_title(bars, result), bars.index[:: bars_per_drawn(len(bars))])
     return picture.figure
+
+
+def plot_cerebro(cerebro: bt.Cerebro, path: str | Path | None = None, **options: Any) -> list[Path]:
+    """Draw every strategy of a run as ``cerebro.plot`` does and return the files; no screen is needed.
+
+    path
+        picture to write (its suffix says which kind); of several strategies the second one's has ``-2`` in its name,
+        and so on. None shows the pictures on the screen, by ``cerebro.plot()`` itself.
+    options
+        of backtrader's plotter: ``style="candle"``, ``volume=False``, ...
+
+    Raises BarwiseError without `path` where there is no screen, and for a run with ``exactbars=1``, which keeps no
+    bars to draw. After a call, ``cerebro.plot()`` does not fail either where there is no screen: it draws and shows
+    nothing.
+    """
+    plot = _import_plot()
+    if cerebro._exactbars > 0:
+        raise BarwiseError("`exactbars` is above 0: such a run keeps no bars to draw; run with exactbars=-2.")
+    if path is None:
+        if not _has_screen():
+            raise BarwiseError("`path` is not given and there is no screen: give a file, as `path='run.png'`.")
+        cerebro.plot(**options)
+        return []
+    runs = [strategy for group in cerebro.runstrats for strategy in group if len(strategy)]
+    written = []
+    for number, strategy in enumerate(runs, 1):
+        picture = _off_screen_class(plot.Plot_OldSync)(**options)
+        picture.plot(strategy, iplot=False)
+        lowest = min(picture.figure.axes, key=lambda axes: axes.get_position().y0)
+        _times(lowest, pd.DatetimeIndex([number_to_stamp(number) for number in strategy.lines.datetime.plot()]))
+        room = 0.05 * len(strategy)  # the tags of the last values stand there
+        lowest.set_xlim(-room, len(strategy) - 1 + room)
+        target = Path(path) if number == 1 else Path(path).with_stem(f"{Path(path).stem}-{number}")
+        picture.figure.savefig(target, dpi=120)
+        written.append(target)
+    return written
+
+
+def _has_screen() -> bool:
+    import matplotlib.pyplot as pyplot  # chooses a backend, as cerebro.plot() does
+
+    return pyplot.get_backend().lower() in {
+        name.lower() for name in backend_registry.list_builtin(BackendFilter.INTERACTIVE)
+    }
 
 
 def bars_per_drawn(n: int) -> int:
@@ -141,6 +188,33 @@ def _title(bars: pd.DataFrame, result: BacktestResult) -> str:
     return words
 
 
+@cache
+def _off_screen_class(plotter: Any) -> Any:
+    class OffScreen(plotter):
+        """A plotter of backtrader on a canvas that pyplot never hears of."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._canvas = _OffScreen()
+
+        @property
+        def mpyplot(self) -> _OffScreen:
+            return self._canvas
+
+        @mpyplot.setter
+        def mpyplot(self, pyplot: Any) -> None:
+            """Turn pyplot away: the plotter sets it on every plot."""
+
+        @property
+        def figure(self) -> Figure:
+            return self._canvas.drawn
+
+        def show(self) -> None:
+            """Show nothing: the picture is saved."""
+
+    return OffScreen
+
+
 class _OffScreen:
     """The four things cerebro's plotter asks of pyplot, for one figure that pyplot never hears of."""
 
@@ -167,7 +241,7 @@ class _OffScreen:
 def _picture_class() -> Any:
     plot = _import_plot()
 
-    class Picture(plot.Plot_OldSync):  # type: ignore[name-defined, misc]
+    class Picture(_off_screen_class(plot.Plot_OldSync)):  # type: ignore[misc]
         """cerebro's plotter with a scheme and a canvas of its own."""
 
         # A scheme of our own: what is set on the default one would change the user's later plots.
@@ -175,22 +249,6 @@ def _picture_class() -> Any:
 
         def __init__(self) -> None:
             super().__init__(volume=False, zdown=False, valuetags=False, rowsmajor=4, plotdist=0.08, loc="#374151")
-            self._canvas = _OffScreen()
-
-        @property
-        def mpyplot(self) -> _OffScreen:
-            return self._canvas
-
-        @mpyplot.setter
-        def mpyplot(self, pyplot: Any) -> None:
-            """Turn pyplot away: the plotter sets it on every plot."""
-
-        @property
-        def figure(self) -> Figure:
-            return self._canvas.drawn
-
-        def show(self) -> None:
-            """Show nothing: the picture is saved."""
 
         def finish(self, title: str, stamps: pd.DatetimeIndex) -> None:
             """Give the picture its title, the axes their names, times along the foot and one legend on the price."""

@@ -20,6 +20,7 @@ from mlcore.tasks import Label
 from strategies.bt.analyzers import add_analyzers
 from strategies.bt.broker import set_broker
 from strategies.bt.feed import BarsFeed
+from strategies.bt.heard import Heard
 from strategies.bt.indicators import StampRows, number_to_stamp
 from strategies.bt.paper import FITTED, PaperState
 from strategies.bt.replay import is_live
@@ -134,6 +135,12 @@ class WalkForwardStrategy(ForecastStrategy):
     def retrains(self) -> list[Retrain]:
         """The retrains so far, in time."""
         return self._walk.retrains
+
+    def heard(self) -> Heard | None:
+        if self.said is None:
+            return None
+        outputs = dict(zip(self._walk.outputs, self.said.outputs.tolist(), strict=True))
+        return Heard(self.said.signal, self.said.confidence, float(self.said.fold), outputs)
 
     def prenext(self) -> None:
         self._hear()

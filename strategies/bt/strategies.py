@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import BarwiseError
+from strategies.bt.heard import Forecasts, Heard
 from strategies.bt.indicators import ForecastIndicator, StampRows
 from strategies.bt.quiet import QuietStrategy
 from strategies.orders import CLIP_TOLERANCE, MIN_ACCOUNT, is_dust_change, smallest_units, snap
@@ -34,6 +35,7 @@ class ForecastStrategy(QuietStrategy):
         self._rows = None if self.p.weights is None else StampRows(self.p.weights.index)
         self._last_target = 0.0
         self._last_order: Any = None
+        self._forecasts: Forecasts | None = None
 
     def start(self) -> None:
         """Look the given weights up for all bars at once where the feed is preloaded."""
@@ -44,6 +46,14 @@ class ForecastStrategy(QuietStrategy):
         self._given = np.r_[self.p.weights.to_numpy(np.float64, na_value=np.nan), np.nan]
         if self.data.buflen() > 1:
             self._ready = self._given[self._rows.rows(np.array(self._now.array))].tolist()
+
+    def heard(self) -> Heard | None:
+        """Return the forecast of the bar that has just closed, None where there is none; observers read it."""
+        if self.p.forecasts is None:
+            return None
+        if self._forecasts is None:
+            self._forecasts = Forecasts(self.p.forecasts)
+        return self._forecasts.at(self.data.datetime[0])
 
     def target_weight(self) -> float:
         """Return the weight to hold from the next open on, in [-1, 1]; NaN is flat. Override this.

@@ -17,7 +17,7 @@ from strategies.folder import result_folder, work_folder
 from strategies.main_job import versions
 from strategies.output import plain
 from strategies.report.page import Section, facts, how_to, notes, page, said, table
-from strategies.report.sections import shown
+from strategies.report.words import shown
 
 
 def write_claims(

@@ -10,7 +10,7 @@ from mlcore import models
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.models.make import ALIASES
 from mlcore.plugins import MODELS
-from strategies.config import StudyConfig, _flag
+from strategies.config import ONE_SYMBOL, StudyConfig, _flag
 from strategies.main_job import MODEL_FLAGS, make_model
 
 ALONE = "say `--models`, one name or several"
@@ -26,6 +26,13 @@ class ComparisonConfig(StudyConfig):
     store, warm starts) is no flag here.
     """
 
+    bars: list[str] | str = field(
+        metadata={"help": "Parquet or CSV file of bars of one symbol (of several: say `--symbol`), or `sp500`"}
+    )
+    symbol: str | None = _flag(None, ONE_SYMBOL)
+    preset: str | None = _flag(None, "size of every model that has it: light, default, deep (others stay as they are)")
+    set: dict[str, Any] | None = _flag(None, "parameters of every model that knows them, over the preset: epochs=4")
+    lookback: int | None = _flag(None, "bars a model sees, of every model but ensembles (default: each model's own)")
     model: str = field(default="linear", metadata={"hidden": ALONE})
     calibration: Literal["none", "temperature", "platt", "isotonic"] = field(default="none", metadata={"hidden": PLAIN})
     interval: float | None = field(default=None, metadata={"hidden": PLAIN})

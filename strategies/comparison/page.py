@@ -15,7 +15,7 @@ from strategies.comparison.trading import HELD
 from strategies.comparison.words import LOSS_WORDS, verdicts
 from strategies.report.figures import BLUE, GREEN, GREY, RED, styled, words_of
 from strategies.report.page import Section, facts, figure, how_to, notes, page, said, table
-from strategies.report.sections import shown
+from strategies.report.words import shown
 
 PERCENT = ("accuracy", "precision", "recall", "f1", "direction", "precision_at")
 

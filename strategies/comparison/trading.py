@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from mlcore.bootstrap import Estimate, Resamples, block_length, differences, estimate, resample
-from mlcore.quality import Metric
 from mlcore.stats import Moments, deflated_sharpe, holm, probabilistic_sharpe, sharpe_difference
-from strategies.measures import MIN_ACCOUNT
 from strategies.result import BacktestResult
+from strategies.sharpe import daily_returns, sharpe_metric
 
 HELD = "buy_and_hold"
 
@@ -40,19 +39,6 @@ class Account:
     p_held_corrected: float | None
 
 
-def daily_returns(result: BacktestResult) -> pd.Series | None:
-    """Return simple returns between the last bars of the UTC days, the first from the starting cash.
-
-    None for an account that fell to zero: from there on returns mean nothing.
-    """
-    equity = result.equity
-    cash = float(equity.iloc[0])
-    if float(equity.min()) <= MIN_ACCOUNT * cash:
-        return None
-    last = equity.groupby(pd.DatetimeIndex(equity.index).floor("D")).last()
-    return last / last.shift(1, fill_value=cash) - 1
-
-
 def compare_accounts(
     results: Mapping[str, BacktestResult],
     *,
@@ -73,7 +59,7 @@ def compare_accounts(
     # One account that lives says nothing of how trials spread: then the best of several cannot be corrected for.
     variance = float(np.var(trials, ddof=1)) if len(trials) > 1 else (0.0 if tried == 1 else None)
     year = math.sqrt(days_per_year)
-    metrics = {name: {"sharpe": Metric(_sharpe(table[name].to_numpy(), year), by_day=True)} for name in table}
+    metrics = {name: {"sharpe": sharpe_metric(table[name].to_numpy(), year)} for name in table}
     values = table.to_numpy()
     draws = Resamples(1, len(table), 1.0, block_length(values) if len(table) else 1.0, n=resamples, seed=seed)
     drawn = {name: resample(metric, draws) for name, metric in metrics.items()}
@@ -110,16 +96,3 @@ def _p(table: pd.DataFrame, name: str) -> float:
 
 def _known(p: float) -> float | None:
     return None if math.isnan(p) else float(p)
-
-
-def _sharpe(returns: np.ndarray, year: float):  # type: ignore[no-untyped-def]
-    sums = np.column_stack([np.ones(len(returns)), returns, returns**2])
-
-    def of(weights: np.ndarray) -> np.ndarray:
-        n, total, square = (weights @ sums).T
-        mean = total / n
-        variance = (square - n * mean**2) / np.maximum(n - 1, 1)
-        defined = variance > 1e-12 * square / n
-        return np.where(defined, mean / np.sqrt(np.where(defined, variance, 1.0)) * year, np.nan)
-
-    return of

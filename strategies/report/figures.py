@@ -135,28 +135,36 @@ def confidence_figure(forecasts: pd.DataFrame) -> go.Figure:
 def bucket_figure(buckets: pd.DataFrame) -> go.Figure:
     """Do surer calls hit more often: hit rate by confidence, with its 95% interval."""
     share = 100 * buckets
+    apart = {"array": share["high"] - share["hit_rate"], "arrayminus": share["hit_rate"] - share["low"]}
+    hover = "confidence %{x:.3f}: %{y:.1f}% of %{customdata:,} calls hit<extra></extra>"
+    drawn = _by_confidence(buckets, share["hit_rate"], {**apart, "symmetric": False}, hover)
+    drawn.add_hline(y=50, line={"color": GREY, "dash": "4px,4px", "width": 1.2})
+    return drawn.update_yaxes(title_text="hit rate, %")
+
+
+def earned_figure(buckets: pd.DataFrame, fee: float) -> go.Figure:
+    """Do surer calls earn more: mean return of calls in basis points by confidence, beside what a round trip costs."""
+    points = 1e4 * buckets
+    hover = "confidence %{x:.3f}: %{y:+.2f} basis points, %{customdata:,} calls<extra></extra>"
+    drawn = _by_confidence(buckets, points["earned"], {"array": points["error"]}, hover)
+    drawn.add_hline(y=1e4 * fee, line={"color": RED, "dash": "4px,4px", "width": 1.2})
+    return drawn.update_yaxes(title_text="return a call, basis points")
+
+
+def _by_confidence(buckets: pd.DataFrame, values: pd.Series, apart: dict[str, Any], hover: str) -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=buckets["confidence"],
-            y=share["hit_rate"],
+            y=values,
             mode="lines+markers",
             line={"color": BLUE, "width": 1.5},
             marker={"size": 8},
             customdata=buckets["calls"],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": share["high"] - share["hit_rate"],
-                "arrayminus": share["hit_rate"] - share["low"],
-                "color": GREY,
-                "thickness": 1.2,
-            },
-            hovertemplate="confidence %{x:.3f}: %{y:.1f}% of %{customdata:,} calls hit<extra></extra>",
+            error_y={"type": "data", "color": GREY, "thickness": 1.2, **apart},
+            hovertemplate=hover,
         )
     )
-    figure.add_hline(y=50, line={"color": GREY, "dash": "4px,4px", "width": 1.2})
     figure.update_xaxes(title_text="mean confidence of the bucket")
-    figure.update_yaxes(title_text="hit rate, %")
     return styled(figure, 300).update_layout(showlegend=False)
 
 

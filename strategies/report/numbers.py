@@ -12,7 +12,9 @@ from mlcore.labels import forward_return
 from mlcore.metrics import hit_rate, rank_ic
 from strategies.measures import returns_per_year
 from strategies.result import BacktestResult
+from strategies.sharpe import SharpeRatios, sharpe_ratios
 from strategies.study import Study
+from strategies.trades import round_trips
 
 GONE = 1e-4  # an account below this share of the starting cash is gone
 
@@ -38,19 +40,22 @@ def costs_of(result: BacktestResult) -> dict[str, float | None]:
     traded
         value of all fills.
     before_costs
-        profit had the same fills been free: net + commission + slippage (no compounding of what was saved).
+        profit had the same fills, and the holding, been free: net + commission + slippage + funding (no compounding of
+        what was saved).
     break_even
-        commission, as a fraction of a fill, at which the same fills would earn nothing after their slippage;
-        None without fills, negative where even free commission loses.
+        commission, as a fraction of a fill, at which the same fills would earn nothing after their slippage (and
+        funding); None without fills, negative where even free commission loses.
     """
     net = float(result.equity.iloc[-1] - result.equity.iloc[0])
     commission = float(result.metrics["commission_paid"] or 0.0)
     slippage = float(result.metrics["slippage_paid"] or 0.0)
+    funding = float(result.metrics.get("funding_paid") or 0.0)
     traded = float((result.orders["size"] * result.orders["price"]).abs().sum())
     return {
-        "before_costs": net + commission + slippage,
+        "before_costs": net + commission + slippage + funding,
         "commission": commission,
         "slippage": slippage,
+        "funding": funding,
         "net": net,
         "traded": traded,
         "break_even": (net + commission) / traded if traded > 0 else None,
@@ -107,10 +112,12 @@ def _return(curve: pd.Series, cash: float) -> float | None:
 
 
 def confidence_buckets(study: Study, buckets: int = 10) -> pd.DataFrame | None:
-    """Return hits by confidence: columns ``confidence hit_rate calls low high``, or None where nothing was called.
+    """Return what came of calls by confidence, or None where nothing was called.
 
-    Directional calls with a known return, cut into `buckets` of equal count by confidence; `low` and `high` are
-    the Wilson 95% interval of the hit rate, which takes calls for independent (overlapping labels are not).
+    Directional calls with a known return, cut into `buckets` of equal count by confidence. Columns: ``confidence`` (the
+    bucket's mean), ``hit_rate``, ``calls``, ``low high`` (the Wilson 95% interval of the hit rate), ``earned`` (the
+    mean log return in the direction of the call, before costs) and ``error`` (half its 95% interval); both intervals
+    take calls for independent (overlapping labels are not).
     """
     returns = label_returns(study)
     if returns is None:
@@ -119,9 +126,16 @@ def confidence_buckets(study: Study, buckets: int = 10) -> pd.DataFrame | None:
     called = np.isfinite(signal) & (signal != 0) & np.isfinite(returns) & np.isfinite(sure)
     if called.sum() < 2 * buckets or np.ptp(sure[called]) == 0:
         return None
-    calls = pd.DataFrame({"confidence": sure, "hit": np.sign(signal) == np.sign(returns)})[called]
+    side = np.sign(signal)
+    calls = pd.DataFrame({"confidence": sure, "hit": side == np.sign(returns), "earned": side * returns})[called]
     groups = calls.groupby(pd.qcut(calls["confidence"], buckets, duplicates="drop"), observed=True)
-    table = groups.agg(confidence=("confidence", "mean"), hit_rate=("hit", "mean"), calls=("hit", "size"))
+    table = groups.agg(
+        confidence=("confidence", "mean"),
+        hit_rate=("hit", "mean"),
+        calls=("hit", "size"),
+        earned=("earned", "mean"),
+        error=("earned", lambda gained: 1.96 * gained.std(ddof=1) / np.sqrt(len(gained))),
+    )
     if len(table) < min(buckets, 2):
         return None  # nearly all calls are equally sure: one dot says nothing
     low, high = wilson(table["hit_rate"], table["calls"])
@@ -148,3 +162,67 @@ def luck_of(study: Study) -> tuple[int, float]:
     days = int(index.floor("D").nunique())
     per_year = returns_per_year(index, float(study.config.get("days_per_year", 365.0)))
     return days, 1.96 * float(np.sqrt(per_year / days))
+
+
+def ratios_of(study: Study) -> SharpeRatios:
+    """Return the Sharpe ratios of the engines and of all rivals, the first engine held against the others."""
+    index = first_result(study).equity.index
+    per_year = returns_per_year(pd.DatetimeIndex(index), float(study.config.get("days_per_year", 365.0)))
+    return sharpe_ratios({**study.results, **study.baselines}, per_year)
+
+
+def month_returns(equity: pd.Series) -> pd.Series:
+    """Return what each UTC month earned: last equity over that of the month before (the starting cash for the first).
+
+    Index: monthly Period; NaN where the account was gone before the month began.
+    """
+    months = pd.DatetimeIndex(equity.index).tz_localize(None).to_period("M")
+    last = equity.groupby(months).last()
+    before = last.shift(1, fill_value=float(equity.iloc[0]))
+    return (last / before - 1).where(before > GONE * float(equity.iloc[0]))
+
+
+def trips_of(result: BacktestResult, bars: pd.DataFrame) -> pd.DataFrame:
+    """Return every round trip, and what is still held at the end as if it were sold at the last close for nothing.
+
+    The columns of `strategies.trades.round_trips`, and ``open`` (not closed by the engine), ``bars`` (held, from the
+    fill that entered to the one that left), ``earned`` (pnl over the value entered) and ``reason`` (that of the order
+    that left, where it had one). Their pnl is the account's profit, but for funding.
+    """
+    orders = result.orders
+    held = float(orders["size"].sum())
+    is_open = len(result.trades) < len(trips := round_trips(_closed(orders, held, bars)))
+    trips["open"] = np.arange(len(trips)) == (len(trips) - 1 if is_open else -1)
+    entered, left = (bars.index.get_indexer(pd.DatetimeIndex(trips[name])) for name in ("entry_time", "exit_time"))
+    reasons = orders[orders["reason"] != ""].groupby("timestamp")["reason"].last()
+    told = reasons.reindex(pd.Index(trips["exit_time"])).fillna("").to_numpy()
+    earned = trips["pnl"] / (trips["size"] * trips["entry_price"])
+    return trips.assign(bars=left - entered, earned=earned, reason=told)
+
+
+def _closed(orders: pd.DataFrame, held: float, bars: pd.DataFrame) -> pd.DataFrame:
+    """Return the orders with one more, if something is held, that sells it at the last close and costs nothing."""
+    if held == 0 or not len(orders):
+        return orders
+    at = {"timestamp": bars.index[-1], "size": -held, "price": float(bars["close"].iloc[-1]), "commission": 0.0}
+    return pd.concat([orders, orders.iloc[[-1]].assign(**at)], ignore_index=True)
+
+
+def sides_of(trips: pd.DataFrame, n_bars: int) -> pd.DataFrame:
+    """Return long (1) and short (-1) apart, a row each that was traded.
+
+    ``trades won pnl commission earned bars held``: count, share with a profit, sums in the account's currency, mean
+    return of a trade, median bars held, share of all `n_bars` held.
+    """
+    groups = trips.groupby("side")
+    return pd.DataFrame(
+        {
+            "trades": groups.size(),
+            "won": groups["pnl"].agg(lambda pnl: (pnl > 0).mean()),
+            "pnl": groups["pnl"].sum(),
+            "commission": groups["commission"].sum(),
+            "earned": groups["earned"].mean(),
+            "bars": groups["bars"].median(),
+            "held": groups["bars"].sum() / n_bars,
+        }
+    ).sort_index(ascending=False)

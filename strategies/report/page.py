@@ -66,6 +66,39 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1,
     return f'<div class="{box}" tabindex="0">{whole}</div>'
 
 
+def heat_table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    shades: Iterable[Sequence[float]],
+    frames: Iterable[Sequence[bool]] | None = None,
+) -> str:
+    """Return a table whose cells have a colour: a shade in [-1, 1], red to green, NaN for none; framed where told."""
+    lines = []
+    rows = list(rows)
+    framed = [[False] * len(row) for row in rows] if frames is None else frames
+    for row, colours, boxed in zip(rows, shades, framed, strict=True):
+        cells = (
+            f"<td{_shade(colour)}{' class=own' if box else ''}>{_cell(cell)}</td>"
+            for cell, colour, box in zip(row, colours, boxed, strict=True)
+        )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    whole = f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f'<div class="box heat" tabindex="0">{whole}</div>'
+
+
+def _shade(value: float) -> str:
+    """Return the style of a cell: green above 0, red below, stronger further out.
+
+    >>> _shade(0.5), _shade(float("nan"))
+    (' style="background:rgb(0 158 115/30%)"', '')
+    """
+    if value != value:
+        return ""
+    colour = "0 158 115" if value > 0 else "213 94 0"
+    return f' style="background:rgb({colour}/{60 * min(abs(value), 1):.0f}%)"'
+
+
 def _cell(text: str) -> str:
     """Return a cell's HTML: ``0.53 [0.50, 0.56]`` takes half the width with its interval on a line of its own."""
     number, bracket, rest = text.partition(" [")
@@ -78,6 +111,16 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return names and values as a list that needs no width."""
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
     return f'<dl class="facts">{rows}</dl>'
+
+
+def checks(found: Iterable[tuple[str, str, str]]) -> str:
+    """Return ``(state, name, words)`` as a list, one a line; the states are ``good``, ``look`` and ``bad``."""
+    told = {"good": "fine", "look": "look", "bad": "WRONG"}
+    lines = (
+        f'<li class="{state}"><b>{told[state]}</b><span><strong>{escape(name)}</strong> {escape(words)}</span></li>'
+        for state, name, words in found
+    )
+    return f'<ul class="checks">{"".join(lines)}</ul>'
 
 
 def how_to(command: str | None, settings: Iterable[tuple[str, object]], versions: Mapping[str, str]) -> str:

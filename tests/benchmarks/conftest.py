@@ -1,3 +1,3 @@
 """What pytest leaves alone here."""
 
-collect_ignore = ["darts_side.py"]  # a script for another virtualenv: it imports Darts
+collect_ignore = ["darts_side.py", "pybroker_side.py"]  # scripts for other virtualenvs

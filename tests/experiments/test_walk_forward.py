@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -12,10 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from strategies.cli import parse_config
+from strategies.config import StudyConfig
 from tests.conftest import random_bars
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "walk_forward.py"
-FILES = {"forecasts.parquet", "equity.parquet", "orders.parquet", "backtrader.png", "report.html", "result.json"}
+TABLES = {"forecasts.parquet", "equity.parquet", "orders.parquet", "trades.parquet", "cost_grid.csv"}
+FILES = TABLES | {"backtrader.png", "report.html", "result.json"}
 ENGINES = ("backtrader", "vectorbt")
 ENGINE_KEYS = {
     "sharpe",
@@ -76,6 +81,28 @@ def test_result_json_holds_what_the_issue_names(out):
     assert result["folds"] and all(fold_keys <= set(fold) for fold in result["folds"])
     assert {"rows", "gaps", "first", "last", "sha256"} <= set(result["data"]) and result["data"]["rows"] == 1500
     assert {"seed", "versions", "config", "seconds"} <= set(result)
+
+
+def test_the_grid_of_costs_holds_the_account_that_was_traded_and_the_trades_its_profit(out):
+    result = json.loads((out / "result.json").read_text())
+    settings, grid = result["config"], pd.read_csv(out / "cost_grid.csv")
+    charged = (grid["commission"] == settings["commission"]) & (grid["slippage"] == settings["slippage"])
+    (own,) = grid[charged & (grid["delay"] == 0)].to_dict("records")
+    engine = result["engines"]["vectorbt"]
+    assert {key: own[key] for key in ENGINE_KEYS} == pytest.approx({key: engine[key] for key in ENGINE_KEYS}, rel=1e-9)
+    assert result["causality"]["differs"] is None and result["causality"]["rows"] > 1000
+    trades = pd.read_parquet(out / "trades.parquet")
+    assert set(trades["engine"]) == set(ENGINES)
+    by_engine = trades.groupby("engine")["pnl"].sum()
+    assert by_engine["backtrader"] == pytest.approx(by_engine["vectorbt"], rel=1e-9)
+
+
+def test_the_settings_in_the_report_are_a_config_file_that_says_the_same(out, tmp_path):
+    text = re.search(r'<pre id="config">(.*?)</pre>', (out / "report.html").read_text(), re.DOTALL)
+    path = tmp_path / "run.json"
+    path.write_text(html.unescape(text.group(1)))
+    again = parse_config(StudyConfig, ["--config", str(path)], "")
+    assert json.loads(json.dumps(again.as_dict())) == json.loads((out / "result.json").read_text())["config"]
 
 
 def test_both_engines_say_the_same_numbers(out):

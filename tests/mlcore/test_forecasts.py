@@ -179,3 +179,11 @@ def test_of_several_horizons_the_first_one_speaks_and_a_missing_one_silences():
 def test_what_raw_outputs_lean_to_is_the_score_or_the_return():
     np.testing.assert_allclose(centre(np.array([[0.5, 0.0, 0.0, 0.5, 0.0]]), FIVE), [-0.25])
     np.testing.assert_allclose(centre(np.array([[0.02]]), NUMBER), [0.02])
+
+
+def test_forecasts_of_longer_bars_are_known_too_late_and_are_refused():
+    """A 1h forecast stamped 07:00 is known at 08:00; on 15m bars it would be traded at 07:15."""
+    stamps = pd.date_range(INDEX[0], periods=40, freq="15min", tz="UTC").as_unit("ns")
+    with pytest.raises(LookAheadError, match="apart"):
+        check_forecasts(good(), pd.DataFrame({"close": np.arange(40.0)}, stamps))
+    check_forecasts(good(5).drop(index=INDEX[6]), BARS)  # a row that is missing makes no longer bars

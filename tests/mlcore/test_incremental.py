@@ -15,6 +15,7 @@ from mlcore.folds import Fold, WalkForward
 from mlcore.forecasts import check_forecasts
 from mlcore.incremental import Updates, cuts_of
 from mlcore.labels import direction, forward_return
+from mlcore.models import make_model
 from mlcore.models.linear import Linear
 from mlcore.models.tcn import TCN
 from mlcore.walkforward import walk_forward
@@ -164,6 +165,17 @@ def test_one_job_and_two_give_the_same_updates():
     model = TCN(lookback=9, width=8, epochs=2)
     one, two = (walked(model, incremental=30, n_jobs=jobs, seed=5).forecasts for jobs in (1, 2))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+@pytest.mark.parametrize("path", ["xgboost", "sklearn.linear_model.SGDClassifier"])
+def test_libraries_that_can_learn_on_are_updated_and_say_so(path):
+    if path == "xgboost":
+        pytest.importorskip("xgboost", reason="the extra `xgboost` is not installed")
+    given = {"n_estimators": 5} if path == "xgboost" else {"loss": "log_loss"}
+    plain, updated = (walked(make_model(path, **given), **options) for options in ({}, {"incremental": 20}))
+    assert sum(fold["n_updates"] for fold in updated.folds) > 0 == sum(fold["n_updates"] for fold in plain.folds)
+    assert not updated.forecasts["signal"].equals(plain.forecasts["signal"])
+    assert (updated.forecasts["trained_through"] > plain.forecasts["trained_through"]).any()
 
 
 def test_a_model_that_cannot_is_refused():

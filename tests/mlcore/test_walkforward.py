@@ -343,3 +343,8 @@ def test_what_a_library_refuses_is_one_line_with_its_cause():
     with pytest.raises(BarwiseError, match=r"Breaks\(.*cannot be fitted: ValueError: hidden_size must be") as caught:
         walked(Breaks())
     assert "more lines" not in str(caught.value)
+
+
+def test_arguments_that_cannot_be_are_refused_before_the_first_fold():
+    with pytest.raises(BarwiseError, match="`epochs` is -1"):
+        walked(TCN(epochs=-1))

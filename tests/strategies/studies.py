@@ -9,6 +9,7 @@ import pandas as pd
 
 from strategies.result import METRICS, ORDER_COLUMNS, BacktestResult
 from strategies.study import Study
+from strategies.trades import round_trips
 from tests.conftest import random_bars
 
 OUTPUTS = {
@@ -45,7 +46,7 @@ def fake_result(engine: str, bars: pd.DataFrame, weights: pd.Series, **metrics: 
     cost[change + 1] = 0.0015 * np.abs(np.diff(held, prepend=0.0))[change]
     equity = pd.Series(10_000 * np.cumprod(1 + step - cost), index=bars.index, name=engine)
     price = bars["open"].to_numpy()[change + 1]
-    size = np.diff(held, prepend=0.0)[change] * equity.to_numpy()[change] / price
+    size = np.diff(held[change] * equity.to_numpy()[change] / price, prepend=0.0)
     orders = pd.DataFrame(
         {
             "engine": engine,
@@ -73,7 +74,7 @@ def fake_result(engine: str, bars: pd.DataFrame, weights: pd.Series, **metrics: 
         "slippage_paid": float(orders["commission"].sum() / 2),
         "turnover": float(np.abs(np.diff(held, prepend=0.0)).sum()),
     }
-    return BacktestResult(engine, equity, weights, orders, pd.DataFrame(), found | metrics)
+    return BacktestResult(engine, equity, weights, orders, round_trips(orders), found | metrics)
 
 
 def fake_study(

@@ -19,3 +19,10 @@ def test_costs_are_frozen_and_slip_against_the_side():
     assert costs.fill_price(100.0, -1) == 99.0
     with pytest.raises(dataclasses.FrozenInstanceError):
         costs.slippage = 0.0  # type: ignore[misc]
+
+
+def test_what_waits_in_the_book_pays_the_maker_or_as_all_others():
+    assert Costs(0.002, 0.0).resting == 0.002
+    assert Costs(0.002, 0.0, maker=0.0).resting == 0.0
+    with pytest.raises(BarwiseError, match="`maker`"):
+        Costs(maker=1.0)

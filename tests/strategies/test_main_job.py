@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
-import math
 import warnings
 from dataclasses import MISSING, fields
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from mlcore.bars import bars_sha256
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.folds import WalkForward
-from mlcore.labels import direction, five_class, forward_return
+from mlcore.labels import direction
 from mlcore.models import make
 from mlcore.models.linear import Linear
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies import main_job
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
-from strategies.config import StoredConfig, StudyConfig
-from strategies.main_job import threshold_notes
-from strategies.output import plain, result_json
+from strategies.config import StudyConfig
+from strategies.output import result_json
 from strategies.policy import target_weights
 from tests.conftest import random_bars
 from tests.strategies.studies import fake_forecasts, fake_result
@@ -374,83 +369,6 @@ def test_held_bars_earn_what_their_price_did_less_the_costs(job, monkeypatch, en
     assert len(set(finals[:3])) == 3
 
 
-def test_only_parameters_that_a_label_or_a_model_knows_are_passed(monkeypatch):
-    config = StudyConfig(bars="b", out="o", label="return", horizon=4, label_entry="close", seed=3)
-    label = main_job.make_label(BARS, config)
-    np.testing.assert_array_equal(label.values, forward_return(BARS, 4, entry="close").values)
-    only(monkeypatch, {"plain": lambda: "made", "seeded": lambda lookback=9, seed=0: (lookback, seed)})
-    assert main_job.make_model("plain", config) == "made"
-    assert main_job.make_model("seeded", config) == (9, 3)  # without a `lookback` the model keeps its own
-
-
-@pytest.mark.parametrize(
-    ("model", "settings", "said"),
-    [
-        ("linear", {"members": "lstm,tcn"}, "'linear' is one model; ensembles are .*average.*meta"),
-        ("stack", {"members": "a", "set": {"members": "b"}}, "`set` holds `members`"),
-        ("stack", {"members": " , "}, "name at least one model"),
-        ("stack", {"lookback": 30}, "`lookback` is each member's own"),
-        ("stack", {"members": "lstm,tcn", "lookback": 30}, "`lookback` is each member's own"),
-    ],
-)
-def test_members_are_for_ensembles(model, settings, said):
-    with pytest.raises(BarwiseError, match=said):
-        main_job.make_model(model, StudyConfig(bars="b", out="o", model=model, **settings))
-
-
-def test_an_ensemble_is_made_of_the_members_named():
-    config = StudyConfig(bars="b", out="o", model="stack", members="linear, tcn:light", set={"shrinkage": 2.0}, seed=4)
-    made = main_job.make_model("stack", config)
-    assert (made.members, made.shrinkage, made.seed) == (("linear", "tcn:light"), 2.0, 4)
-    assert [type(member).__name__ for member in made.member_models()] == ["Linear", "TCN"]
-
-
-def test_gaps_are_places_and_not_bars():
-    bars = BARS.drop(BARS.index[[10, 11, 12, 50, 51]])
-    assert main_job.describe(bars) == {
-        "rows": 395,
-        "gaps": 2,
-        "first": BARS.index[0].isoformat(),
-        "last": BARS.index[-1].isoformat(),
-        "sha256": bars_sha256(bars),
-    }
-    assert main_job.describe(BARS)["gaps"] == 0
-
-
-def test_versions_name_what_is_not_installed(monkeypatch):
-    monkeypatch.setattr(main_job, "LIBRARIES", ["numpy", "no-such-library-at-all"])
-    found = main_job.versions()
-    assert list(found) == ["python", "numpy", "no-such-library-at-all"]
-    assert (found["numpy"], found["no-such-library-at-all"]) == (np.__version__, "not installed")
-
-
-def test_numbers_json_does_not_know_become_null():
-    value = {
-        1: [math.nan, math.inf, -math.inf, 1.5],
-        "numpy": (np.float64("nan"), np.float32("inf"), np.int64(3), np.bool_(True)),
-        "stamp": pd.Timestamp("2024-01-01", tz="UTC"),
-        "deep": {"a": [{"b": np.float64("-inf")}]},
-        "as it is": [None, True, 7, "nan"],
-    }
-    found = plain(value)
-    assert found == {
-        "1": [None, None, None, 1.5],
-        "numpy": [None, None, 3, True],
-        "stamp": "2024-01-01T00:00:00+00:00",
-        "deep": {"a": [{"b": None}]},
-        "as it is": [None, True, 7, "nan"],
-    }
-    assert type(found["numpy"][2]) is int
-
-
-@pytest.mark.parametrize("name", ["commission", "slippage"])
-def test_costs_lie_in_zero_to_one(name):
-    assert getattr(StudyConfig(bars="b", out="o", **{name: 0.0}), name) == 0.0
-    for wrong in (-0.1, -1e-9, 1.0):
-        with pytest.raises(BarwiseError, match=rf"`{name}` is {wrong}; it must be a fraction in \[0, 1\)"):
-            StudyConfig(bars="b", out="o", **{name: wrong})
-
-
 @pytest.mark.parametrize("wrong", [{"exit": 0.5}, {"sizer": "fixd"}, {"sizer_params": {"sise": 1.0}}])
 def test_trading_that_cannot_be_is_refused_before_the_bars_are_read(job, wrong):
     made = job(**wrong)
@@ -459,150 +377,8 @@ def test_trading_that_cannot_be_is_refused_before_the_bars_are_read(job, wrong):
     assert made.calls["read_bars"] == []
 
 
-@pytest.mark.parametrize("store", ["o", "o/models", "./o/a/b"])
-def test_a_store_inside_the_folder_that_is_made_anew_is_refused(store):
-    with pytest.raises(BarwiseError, match="`store` is .* inside `out`"):
-        StudyConfig(bars="b", out="o", store=store)
-    assert StudyConfig(bars="b", out="o/p", store="o/q").store == "o/q"
-
-
-@pytest.mark.parametrize("wrong", [0.0, 1.0, -0.1, 80])
-def test_an_interval_is_a_share(wrong):
-    with pytest.raises(BarwiseError, match="`interval` is .* share of the labels between 0 and 1"):
-        StudyConfig(bars="b", out="o", interval=wrong)
-
-
-@pytest.fixture(scope="module")
-def bars_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bars") / "bars.parquet"
-    random_bars(1500, seed=3).to_parquet(path)
-    return path
-
-
-def real(bars_file, **settings: Any) -> Any:
-    settings = {"train": "600", "test": "200", "n_jobs": 1, "engine": "vectorbt", **settings}
-    return main_job.run_study(StudyConfig(bars=str(bars_file), out="o", **settings))
-
-
-@pytest.mark.parametrize(
-    ("flags", "measure"),
-    [({"calibration": "platt"}, "brier_score"), ({"label": "return", "interval": 0.7}, "coverage")],
-)
-def test_calibrated_forecasts_are_traded_and_the_raw_ones_kept(bars_file, flags, measure):
-    without = {"label": flags.get("label", "direction")}
-    plain_study, study = (real(bars_file, sizer="confidence", **given) for given in (without, flags))
-    pd.testing.assert_frame_equal(study.raw, plain_study.forecasts, check_exact=True)
-    assert plain_study.raw is None and plain_study.reliability["after"] is None
-    again = target_weights(study.forecasts, random_bars(1500, seed=3), sizer="confidence")
-    pd.testing.assert_series_equal(study.results["vectorbt"].weights, again, check_names=False, check_freq=False)
-    assert not again.equals(plain_study.results["vectorbt"].weights)
-    assert (study.forecasts["trained_through"] < study.forecasts.index).all()
-    told = study.reliability
-    assert told["method"] == flags.get("calibration", "conformal")
-    assert told["before"]["n"] == told["after"]["n"] < plain_study.reliability["before"]["n"]
-    assert told["before"][measure] != told["after"][measure]
-    assert study.folds[0]["n_calibration"] == 0 and study.folds[0]["calibrated_through"] is None
-    assert any("left as forecast" in note for note in study.notes)
-    assert json.loads(json.dumps(result_json(study)))["reliability"]["after"]["n"] == told["after"]["n"]
-
-
-def test_calibrated_rows_know_the_bars_their_correction_was_fitted_on(bars_file, monkeypatch):
-    """The last bar that a past label touched: span 6, latency 3; the model itself is made to know none of them."""
-    study = real(bars_file, calibration="temperature", latency=3)
-    index = random_bars(1500, seed=3).index
-    for fold in study.folds:
-        rows = study.forecasts[study.forecasts["fold"] == fold["fold"]]
-        first = index.get_loc(rows.index[0])
-        through = index[first - 1 - 3]  # of the model and of the correction: a label that ended there may be learned
-        assert set(rows["trained_through"]) == {through}
-        assert fold["trained_through"] == through
-        past = study.raw.loc[: index[first - 1 - 3 - 6], "signal"].notna().sum()  # rows whose label had ended
-        assert fold["n_calibration"] == (past if past >= 200 else 0)
-        assert fold["calibrated_through"] == (through if past >= 200 else None)
-
-
-def test_no_calibrated_forecast_knows_a_later_bar(tmp_path):
-    """Bars from a cut on are changed: nothing before it moves, bit for bit."""
-    bars = random_bars(1500, seed=3)
-    cut = 1290
-    other = bars.copy()
-    other.iloc[cut:, :4] *= np.linspace(1.5, 3.0, 1500 - cut)[:, None]
-    studies = []
-    for number, one in enumerate((bars, other)):
-        one.to_parquet(tmp_path / f"{number}.parquet")
-        studies.append(real(tmp_path / f"{number}.parquet", calibration="isotonic"))
-    before, after = (study.forecasts.loc[: bars.index[cut - 1]] for study in studies)
-    assert studies[0].folds[2]["n_calibration"] > 0 and studies[0].folds[2]["test_start"] < bars.index[cut]
-    pd.testing.assert_frame_equal(before, after, check_exact=True)
-    assert not studies[0].forecasts.equals(studies[1].forecasts)
-
-
-@pytest.mark.parametrize("flags", [{"calibration": "platt", "label": "return"}, {"interval": 0.8}])
-def test_a_calibration_that_the_label_has_no_use_for_is_refused_before_the_training(bars_file, monkeypatch, flags):
-    monkeypatch.setattr(main_job, "walk_forward", lambda *_, **__: pytest.fail("trained"))
-    with pytest.raises(BarwiseError, match="`(calibration|interval)` is"):
-        real(bars_file, **flags)
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"label": "return", "threshold": 0.5}, "`threshold` is 0.5, and the label 'return' has none: leave it out."),
-        ({"label": "five_class", "threshold": 0.0}, "`threshold` is 0.0, and the label 'five_class'"),
-        ({"quantiles": (0.1, 0.9)}, r"`quantiles` is \(0.1, 0.9\), and the label 'direction'"),
-        ({"edges": (0.1, 0.9)}, "`edges` is"),
-        ({"label": "plain", "label_entry": "close"}, "`label_entry` is 'close', and the label 'plain'"),
-        ({"label": "plain", "horizon": 7}, "`horizon` is 7, and the label 'plain'"),
-        ({"label": "direktion"}, "`label` is 'direktion', which is not known. Did you mean 'direction'"),
-    ],
-)
-def test_a_setting_that_the_label_does_not_know_is_refused(monkeypatch, settings, said):
-    monkeypatch.setitem(main_job.LABELS._entries, "plain", lambda bars: forward_return(bars, 2))
-    with pytest.raises(BarwiseError, match=said):
-        main_job.make_label(BARS, StudyConfig(bars="b", out="o", **settings))
-    left_alone = StudyConfig(bars="b", out="o", label="plain")
-    assert main_job.make_label(BARS, left_alone).span == 3
-
-
-def test_labels_of_every_kind_can_be_asked_for():
-    def label(**settings: Any) -> Any:
-        return main_job.make_label(BARS, StudyConfig(bars="b", out="o", **settings))
-
-    assert label(threshold=0.0).task.outputs == ("p_down", "p_up")
-    assert label(label="five_class", edges=(0.01, 0.02)).recipe == five_class(BARS, 5, (0.01, 0.02)).recipe
-    quantiles = label(label="return", quantiles=(0.25, 0.5, 0.75), horizon=(3, 9)).task
-    assert quantiles.outputs == ("q25", "q50", "q75", "q25_h9", "q50_h9", "q75_h9")
-    assert label(horizon=(4, 2)).span == 5
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"lookback": 30}, "`lookback` is 30, and the model 'plain' has none: leave it out."),
-        ({"loss": "focal"}, "`loss` is 'focal', and the model 'plain' has none"),
-        ({"class_weights": "balanced"}, "`class_weights` is 'balanced', and"),
-        ({"set": {"loss": "focal"}}, "`set` holds `loss`, which has a flag of its own: say `--loss focal`"),
-        ({"set": {"class_weights": "balanced"}}, "say `--class-weights balanced`"),
-    ],
-)
-def test_a_flag_that_the_model_does_not_know_is_refused(monkeypatch, settings, said):
-    only(monkeypatch, {"plain": lambda seed=0: seed})
-    with pytest.raises(BarwiseError, match=said):
-        main_job.make_model("plain", StudyConfig(bars="b", out="o", **settings))
-    assert main_job.make_model("plain", StudyConfig(bars="b", out="o", seed=4)) == 4
-
-
 def test_a_loss_that_the_label_does_not_fit_is_refused_before_any_fold_is_fitted(job, monkeypatch):
     made = job(model="linear", loss="huber")
     monkeypatch.setattr(main_job, "walk_forward", walk_forward)
     with pytest.raises(BarwiseError, match="^`loss` is 'huber', which is not for a label of kind 'classes'"):
         made.run()
-
-
-def test_thresholds_that_calibrated_signals_are_held_against_are_told():
-    settings = {"bars": "x", "out": "y"}
-    assert threshold_notes(StudyConfig(**settings, entry=0.1)) == []
-    assert threshold_notes(StudyConfig(**settings, calibration="platt")) == []
-    (said,) = threshold_notes(StudyConfig(**settings, calibration="platt", entry=0.1))
-    assert "`entry` 0.1" in said and "calibrated" in said
-    assert threshold_notes(StoredConfig(store="s", **settings, interval=0.8, exit=-0.1))

@@ -28,7 +28,17 @@ def changed(row, place, value):
 
 
 def test_equal_results_agree_exactly_and_count_the_orders():
-    assert reconcile(result(), result("vectorbt")) == {"agrees": True, "max_relative_difference": 0.0, "n_orders": 3}
+    found = {"agrees": True, "max_relative_difference": 0.0, "n_orders": 3, "worst_bar": None, "worst_order": None}
+    assert reconcile(result(), result("vectorbt")) == found
+
+
+def test_the_worst_bar_and_order_are_named():
+    equity = np.array(EQUITY) * (1 + np.array([0, 1e-12, 3e-12, 2e-12, 0, 0]))
+    found = reconcile(result(), result("vectorbt", equity, changed(1, 3, 101.0 * (1 + 7e-12))))
+    assert (found["worst_bar"], found["worst_order"]) == (INDEX[2], INDEX[2])
+    assert found["max_relative_difference"] == pytest.approx(7e-12, rel=1e-3)
+    found = reconcile(result(), result("vectorbt", rows=changed(0, 4, 5.0 * (1 + 5e-10))))
+    assert (found["worst_bar"], found["worst_order"]) == (None, INDEX[1])
 
 
 def test_a_difference_within_the_tolerance_is_reported_and_beyond_it_fails():

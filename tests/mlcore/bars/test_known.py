@@ -265,3 +265,8 @@ def test_a_context_shifted_by_one_bar_breaks_the_law_of_features():
     feature_is_blind_to_later_bars(context, bars)
     with pytest.raises(BrokenLawError, match="cut to"):
         feature_is_blind_to_later_bars(functools.partial(context, ahead=1), bars)
+
+
+def test_an_interval_that_is_no_duration_is_refused_in_words():
+    with pytest.raises(BarwiseError, match="'1q'; it must be a duration"):
+        resample(random_bars(30), "1q")

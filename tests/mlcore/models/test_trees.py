@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from mlcore.errors import BarwiseError
 from mlcore.models.lightgbm import LightGBM
 from mlcore.models.xgboost import XGBoost
 from mlcore.store.state import ModelState, StoreError
@@ -126,3 +127,22 @@ def test_without_xgboost_the_way_to_get_it_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "xgboost", None)
     with pytest.raises(BarwiseError, match=r"pip install barwise\[xgboost\]"):
         fitted(XGBoost, NUMBER, NOISE)
+
+
+@pytest.mark.parametrize("task", [CLASSES, NUMBER, QUANTILES], ids=lambda task: task.kind)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_adds_trees_of_the_newer_rows(kind, task):
+    move = TABLE[:, 0] + 0.5 * NOISE
+    y = np.digitize(move, [-0.4, 0.4]).astype(float) if task.kind == "classes" else 0.01 * move
+    model = fitted(kind, task, y, n_estimators=20)
+    newer, ahead = Windows(TABLE, np.arange(K, K + 300), L), Windows(TABLE, np.arange(K + 300, N), L)
+    said, kept = model.predict(ahead), list(model.boosters_)
+    turned = (2.0 - y if task.kind == "classes" else -y)[newer.rows]  # what went up goes down now
+    assert model.update(newer, turned) is model
+    assert np.corrcoef((model.predict(ahead) - said)[:, -1], TABLE[ahead.rows, 0])[0, 1] < -0.3
+    assert all(one is not other for one, other in zip(model.boosters_, kept, strict=True))  # the fit's are left alone
+    now = model.predict(ahead)
+    model.update(newer.take(np.arange(4)), turned[:4])  # too few for a leaf each
+    np.testing.assert_array_equal(model.predict(ahead), now)
+    with pytest.raises(BarwiseError, match="must be finite labels of the 300 windows"):
+        model.update(newer, turned[:5])

@@ -144,6 +144,16 @@ def test_sales_come_before_buys_and_cash_goes_in_the_order_of_symbols():
         assert result.orders["size"].tolist()[:2] == pytest.approx([80, 20])
 
 
+def test_exits_inside_a_bar_sell_before_they_buy():
+    fall, rise = [*quiet(2), (100, 100, 50, 60), *quiet(2, 60.0)], [*quiet(2), (100, 150, 100, 140), *quiet(2, 140.0)]
+    rows = {"A": bars_of(rise), "B": bars_of(fall), "C": bars_of(quiet(5))}
+    weights = {"A": [-0.5] * 5, "B": [1.0] * 5, "C": [0.5] * 5}  # all cash is spent: A is covered with what B brings
+    for result in both(rows, weights, rules=RiskRules(stop=0.2)):
+        left = result.orders.iloc[3:]
+        assert left["symbol"].tolist() == ["B", "A"] and left["status"].tolist() == ["filled"] * 2
+        assert left["price"].tolist() == pytest.approx([80, 120])
+
+
 def test_a_symbol_without_a_bar_is_not_filled_and_is_worth_its_last_close():
     rows = {"A": bars_of(quiet(6)), "B": bars_of([(50, 50, 50, 50), None, None, (60, 60, 60, 60), *quiet(2, 60.0)])}
     for result in both(rows, {"A": [0.0] * 6, "B": [0.5, 0, 0, 0.5, 0.5, 0.5]}):
@@ -156,7 +166,7 @@ def test_a_symbol_without_a_bar_is_not_filled_and_is_worth_its_last_close():
 
 
 def test_funding_is_paid_at_its_stamps_on_what_was_held_through_the_open():
-    rows = [*quiet(3), (110.0, 110.0, 110.0, 110.0), *quiet(4)]
+    rows = [*quiet(3), (110.0, 125.0, 105.0, 120.0), *quiet(4)]
     stamps = bars_of(rows).index
     rates = pd.Series([0.01, 0.02, -0.03], stamps[[1, 3, 6]] + pd.Timedelta("1ms"))
     for side in (1.0, -1.0):
@@ -195,6 +205,16 @@ def test_what_cash_cannot_pay_of_funding_is_owed_and_paid_as_soon_as_there_is_ca
     for result in one(rows, [1.0] * 6, funding={"A": rates}):
         assert result.metrics["final_value"] == pytest.approx(9_000)
         assert "what holding cost was not paid for want of cash: 1,000 is owed" in result.notes
+
+
+def test_what_is_owed_is_paid_before_another_symbol_is_bought():
+    rows = {name: bars_of(quiet(6)) for name in "AB"}
+    rates = pd.Series([0.1], rows["A"].index[[2]])
+    weights = {"A": [1.0, 1.0, 0.5, 0.5, 0.5, 0.5], "B": [0, 0, 0.6, 0.6, 0.6, 0.6]}
+    for result in both(rows, weights, funding={"A": rates}):
+        # 55 units of A are sold for 5,500, of which 1,000 is owed: 4,500 is left where 5,400 was wanted.
+        assert result.orders["size"].tolist() == pytest.approx([100, -55, 45])
+        assert result.orders["status"].tolist()[2] == "partial"
 
 
 def test_borrow_is_paid_by_shorts_for_the_time_between_bars():

@@ -112,3 +112,10 @@ def test_forecasts_of_no_bar_of_the_feed_are_refused_where_that_can_be_seen(feed
         assert np.isnan(read(feed(bars), frame, runonce=runonce, preload=False)).all()
     late = read(feed(bars), forecasts.iloc[-1:], runonce=runonce)
     assert np.isfinite(late[:, 0]).sum() == 1
+
+
+@pytest.mark.parametrize("feed", [BarsFeed, lambda bars: bt.feeds.PandasData(dataname=bars)], ids=["ours", "stock"])
+def test_forecasts_of_longer_bars_than_the_feed_s_are_refused(feed):
+    quarters = random_bars(240, interval="15min")
+    with pytest.raises(LookAheadError, match="apart"):
+        read(feed(quarters), forecasts_on(random_bars(60).index))

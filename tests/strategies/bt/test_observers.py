@@ -1,9 +1,21 @@
+import backtrader as bt
 import numpy as np
 import pandas as pd
 import pytest
 
-from strategies.bt import Exposure, build_cerebro
+from strategies.bt import (
+    BarsFeed,
+    Confidence,
+    Exposure,
+    QuantileBand,
+    RetrainMarks,
+    WalkForwardStrategy,
+    build_cerebro,
+)
 from tests.conftest import random_bars
+from tests.strategies.bt.runs import BARS, MODES, cerebro_of, forecasts_of
+from tests.strategies.bt.test_retraining import BARS as ALL
+from tests.strategies.bt.test_retraining import GIVEN, old
 
 
 @pytest.mark.parametrize("runonce", [True, False])
@@ -17,3 +29,61 @@ def test_exposure_is_what_is_held_over_what_there_is(runonce):
     exposure, target = (np.array(line.array)[:40] for line in (seen.lines.exposure, seen.lines.target))
     assert exposure[11] == pytest.approx(-0.5, abs=0.02) and exposure[5] == exposure[35] == 0
     np.testing.assert_array_equal(target, np.r_[[0.0] * 10, [-0.5] * 20, [0.0] * 10])
+
+
+LINES = {Confidence: ("confidence",), QuantileBand: ("low", "middle", "high"), RetrainMarks: ("calendar", "asked")}
+
+
+def lines_of(strategy, observer):
+    (found,) = [one for one in strategy.observers if isinstance(one, observer)]
+    return np.array([np.array(getattr(found.lines, name).array)[: len(BARS)] for name in LINES[observer]])
+
+
+@pytest.mark.parametrize("options", [mode for mode in MODES if mode["exactbars"] < 1], ids=str)
+def test_observers_show_what_was_heard_in_all_modes(options):
+    told, band = forecasts_of(), forecasts_of(quantiles=True)
+    cerebro = cerebro_of(options=options, forecasts=told)
+    for observer in LINES:
+        cerebro.addobserver(observer)
+    strategy = cerebro.run()[0]
+    np.testing.assert_array_equal(lines_of(strategy, Confidence)[0], told["confidence"].reindex(BARS.index))
+    marks = lines_of(strategy, RetrainMarks)
+    assert np.flatnonzero(np.isfinite(marks[0])).tolist() == [20, 60, 100] and np.isnan(marks[1]).all()
+    np.testing.assert_array_equal(marks[0][[20, 60, 100]], BARS["high"].iloc[[20, 60, 100]])
+    assert np.isnan(lines_of(strategy, QuantileBand)).all()
+    cerebro = cerebro_of(options=options, forecasts=band)
+    cerebro.addobserver(QuantileBand)
+    found = lines_of(cerebro.run()[0], QuantileBand)
+    wanted = BARS["close"].to_numpy()[:, None] * np.exp(band[["q10", "q50", "q90"]].reindex(BARS.index))
+    np.testing.assert_allclose(found, wanted.T, rtol=1e-12)
+
+
+@pytest.mark.parametrize("observer", LINES)
+def test_observers_run_where_no_bars_are_kept_and_beside_other_feeds(observer):
+    feeds = [BarsFeed(BARS), BarsFeed(BARS.iloc[::3])]
+    for options in (MODES[2], MODES[-1]):
+        cerebro = cerebro_of(*feeds, options=options, forecasts=forecasts_of())
+        cerebro.addobserver(observer)
+        cerebro.resampledata(feeds[0], timeframe=bt.TimeFrame.Minutes, compression=240)
+        cerebro.run()
+
+
+def test_a_strategy_that_hears_nothing_is_shown_as_nothing():
+    cerebro = cerebro_of(weights=BARS["close"] * 0)
+    for observer in LINES:
+        cerebro.addobserver(observer)
+    strategy = cerebro.run()[0]
+    for observer in LINES:
+        assert np.isnan(lines_of(strategy, observer)).all()
+
+
+def test_a_retrain_that_a_rule_asked_for_is_marked_as_that():
+    cerebro = cerebro_of(BarsFeed(ALL.iloc[:230]), strategy=WalkForwardStrategy, **GIVEN, rules=old)
+    cerebro.addobserver(RetrainMarks)
+    cerebro.addobserver(Confidence)
+    strategy = cerebro.run()[0]
+    (marks,) = [one for one in strategy.observers if isinstance(one, RetrainMarks)]
+    for name, asked in (("calendar", False), ("asked", True)):
+        rows = np.flatnonzero(np.isfinite(np.array(getattr(marks.lines, name).array)))
+        lives = [event.live for event in strategy.retrains if (event.reason != "calendar") == asked]
+        assert lives and rows.tolist() == ALL.index.get_indexer(lives).tolist()

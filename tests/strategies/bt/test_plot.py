@@ -11,8 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from strategies.bt.plot import MOST_BARS, backtrader_figure, bars_per_drawn, drawn_bars, net_fills, plot_backtrader
+from mlcore.errors import BarwiseError
+from strategies.bt import ForecastStrategy
+from strategies.bt.plot import (
+    MOST_BARS,
+    backtrader_figure,
+    bars_per_drawn,
+    drawn_bars,
+    net_fills,
+    plot_backtrader,
+    plot_cerebro,
+)
 from strategies.study import Study
+from tests.strategies.bt.runs import BARS, cerebro_of, forecasts_of
 from tests.strategies.studies import fake_study
 
 UNITS = ["account value", "weight\n(of equity)", "price", "signal\n| retrained", "confidence"]
@@ -181,3 +192,45 @@ def test_stamps_of_daily_bars_have_no_hours() -> None:
     study = fake_study(60, interval="1D")
     figure = backtrader_figure(study.bars, study.results["backtrader"], study.forecasts)
     assert figure.axes[-1].xaxis.get_major_ticks()[0].label1.get_text() == str(pd.Timestamp("2024-01-01").date())
+
+
+def test_a_cerebro_is_drawn_to_a_file_without_a_screen_and_cerebros_own_plot_lives_on(tmp_path: Path) -> None:
+    script = """
+import os, sys, warnings
+for name in ("MPLBACKEND", "DISPLAY", "WAYLAND_DISPLAY"):
+    os.environ.pop(name, None)
+from strategies.bt import Confidence, Exposure, QuantileBand, RetrainMarks
+from strategies.bt.plot import plot_cerebro
+from tests.strategies.bt.runs import cerebro_of, forecasts_of
+cerebro = cerebro_of(forecasts=forecasts_of(quantiles=True), options={"stdstats": True})
+for observer in (Exposure, Confidence, QuantileBand, RetrainMarks):
+    cerebro.addobserver(observer)
+cerebro.run()
+(path,) = plot_cerebro(cerebro, sys.argv[1], style="candle")
+assert path.stat().st_size > 20_000
+try:
+    plot_cerebro(cerebro)
+except Exception as error:
+    assert "no screen" in str(error), error
+else:
+    raise SystemExit("a screen?")
+warnings.simplefilter("ignore")  # matplotlib: nothing is shown here
+figures = cerebro.plot()
+assert len(figures[0][0].axes) > 3
+"""
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", script, str(tmp_path / "run.png")]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert plt.imread(tmp_path / "run.png").std() > 0.01
+
+
+def test_several_strategies_are_several_pictures_and_a_run_without_bars_is_refused(tmp_path: Path) -> None:
+    cerebro = cerebro_of(forecasts=forecasts_of())
+    cerebro.addstrategy(ForecastStrategy, weights=BARS["close"] * 0)
+    cerebro.run()
+    assert plot_cerebro(cerebro, tmp_path / "a.png") == [tmp_path / "a.png", tmp_path / "a-2.png"]
+    cerebro = cerebro_of(forecasts=forecasts_of(), options={"exactbars": 1})
+    cerebro.run()
+    with pytest.raises(BarwiseError, match="exactbars"):
+        plot_cerebro(cerebro, tmp_path / "b.png")

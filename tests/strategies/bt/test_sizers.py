@@ -1,9 +1,15 @@
 import backtrader as bt
+import pandas as pd
 import pytest
 
-from strategies.bt import BarsFeed, OrderLog, WeightSizer, set_broker
+from mlcore.errors import BarwiseError
+from mlcore.plugins import SIZERS, UnknownPluginError
+from strategies.bt import BarsFeed, EquityCurve, ForecastSizer, ForecastStrategy, OrderLog, WeightSizer, set_broker
 from strategies.costs import Costs
+from strategies.policy import annual_volatility
 from tests.conftest import random_bars
+from tests.strategies.bt.runs import BARS as ALL
+from tests.strategies.bt.runs import MODES, cerebro_of, forecasts_of
 
 BARS = random_bars(30)
 
@@ -47,3 +53,51 @@ def test_the_other_side_closes_and_with_reverse_goes_through():
 
 def test_a_full_account_is_bought_whole():
     assert len(sizes({5: "buy", 9: "close"}, weight=1.0)) == 2
+
+
+class Plain(ForecastStrategy):
+    """Gives plain orders: buys or sells by the sign of what it heard, closes before it turns."""
+
+    def next(self):
+        heard = self.heard()
+        if len(self) % 10 == 3 and heard is not None:
+            (self.buy if heard.signal > 0 else self.sell)()
+        elif len(self) % 10 == 0:
+            self.close()
+
+
+def forecast_sizes(sizer, options=(), window=12, **params):
+    cerebro = cerebro_of(strategy=Plain, options=options, forecasts=forecasts_of())
+    cerebro.addsizer(ForecastSizer, rule=sizer, sizer_params=params, volatility_window=window)
+    cerebro.addanalyzer(OrderLog)
+    cerebro.addanalyzer(EquityCurve)
+    found = cerebro.run()[0].analyzers
+    return found.orderlog.get_analysis(), found.equitycurve.get_analysis()
+
+
+@pytest.mark.parametrize("sizer", sorted(SIZERS))
+def test_every_sizer_by_name_gives_the_share_that_it_says(sizer):
+    given = {"size": 0.5} if sizer == "fixed" else {}  # at 1.0 cash would not pay for the commission
+    orders, equity = forecast_sizes(sizer, **given)
+    volatility = annual_volatility(ALL, 12).reindex(forecasts_of().index)
+    said = pd.Series(SIZERS[sizer](forecasts_of(), volatility, **given), forecasts_of().index).reindex(ALL.index)
+    opened = orders[::2]  # every other one closes
+    assert len(opened) >= 8
+    for row, _, size, *_ in opened:
+        assert size * ALL["close"].iloc[row] / equity[row] == pytest.approx(said.iloc[row], rel=1e-9), sizer
+    assert [-shut[2] for shut in orders[1::2]] == [one[2] for one in opened][: len(orders[1::2])]
+
+
+@pytest.mark.parametrize("options", [mode for mode in MODES if mode["exactbars"] < 1], ids=str)
+def test_sizes_are_the_same_in_all_modes(options):
+    assert forecast_sizes("volatility_target", options) == forecast_sizes("volatility_target")
+
+
+def test_without_a_forecast_or_a_size_nothing_is_ordered_and_too_few_bars_are_told_of():
+    assert forecast_sizes("volatility_target", window=119)[0] == []
+    with pytest.raises(BarwiseError, match="`volatility_window` is 12 and backtrader keeps"):
+        forecast_sizes("fixed", {"exactbars": 1})
+    with pytest.raises(BarwiseError, match="`sizer_params` names 'sise'"):
+        forecast_sizes("fixed", sise=0.5)
+    with pytest.raises(UnknownPluginError, match="fixed"):
+        forecast_sizes("fixd")

@@ -109,3 +109,10 @@ READ |= {"models", "skip", "shuffled", "stride", "resamples", *MODEL_FLAGS, *LAB
 def test_no_flag_does_nothing():
     shown = {field.name for field in fields(ComparisonConfig) if not field.metadata.get("hidden")}
     assert shown == READ
+
+
+def test_the_help_says_what_happens_here_and_not_in_the_main_job():
+    told = {flag.name: flag.metadata.get("help", "") for flag in fields(ComparisonConfig)}
+    assert "one symbol" in told["bars"] and "train one model" not in told["bars"]
+    assert "A,B" not in told["symbol"]
+    assert all("every model" in told[name] for name in ("preset", "set", "lookback"))

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from mlcore.stats import Moments, deflated_sharpe, sharpe_difference
-from strategies.comparison.trading import HELD, compare_accounts, daily_returns
+from strategies.comparison.trading import HELD, compare_accounts
 from strategies.result import BacktestResult
+from strategies.sharpe import daily_returns
 
 DAYS = 300
 STAMPS = pd.date_range("2024-01-01", periods=24 * DAYS, freq="h", tz="UTC", name="timestamp")

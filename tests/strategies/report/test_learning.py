@@ -146,7 +146,7 @@ def test_many_folds_are_thinned_and_said_so() -> None:
 def test_both_sections_stand_in_the_report(tmp_path: Path) -> None:
     study = replace(trained(curve(2.0, 1.0)), explanation={"importance": features(5, "gain")})
     html = write_report(study, tmp_path / "r.html").read_text(encoding="utf-8")
-    assert html.index('id="explanation"') < html.index('id="training"') < html.index('id="orders"')
+    assert html.index('id="explanation"') < html.index('id="training"') < html.index('id="run"')
 
 
 def test_a_name_of_a_feature_is_text_and_never_markup() -> None:

@@ -79,6 +79,12 @@ def test_buckets_hold_every_call_once_and_surer_ones_hit_more() -> None:
     assert buckets["confidence"].is_monotonic_increasing
     assert ((buckets["low"] < buckets["hit_rate"]) & (buckets["hit_rate"] < buckets["high"])).all()
     assert buckets["hit_rate"].iloc[-1] > buckets["hit_rate"].iloc[0]
+    called = np.isfinite(returns) & np.isfinite(signal) & (signal != 0)
+    gained = (np.sign(signal) * returns)[called]
+    assert (buckets["earned"] * buckets["calls"]).sum() == pytest.approx(gained.sum())
+    top = gained[study.forecasts["confidence"].to_numpy()[called].argsort()[-int(buckets["calls"].iloc[-1]) :]]
+    assert buckets["earned"].iloc[-1] == pytest.approx(top.mean())
+    assert buckets["error"].iloc[-1] == pytest.approx(1.96 * top.std(ddof=1) / np.sqrt(len(top)))
 
 
 def test_the_interval_is_wilsons() -> None:

@@ -112,7 +112,7 @@ def test_it_stands_in_the_report_and_the_fold_table_tells_the_correction(tmp_pat
     folds = [fold | {"calibrated_through": None} for fold in study.folds]
     folds[3]["calibrated_through"] = study.bars.index[77]
     html = write_report(replace(study, folds=folds), tmp_path / "r.html").read_text(encoding="utf-8")
-    assert '<section id="reliability"><h2>Can its confidence be trusted' in html
+    assert '<section id="reliability"><h2>How sure: can its confidence be trusted' in html
     assert html.count("not calibrated<") == 5
     assert f"{study.bars.index[77]:%Y-%m-%d %H:%M}</td>" in html
 

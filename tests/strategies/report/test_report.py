@@ -14,7 +14,8 @@ from strategies.command import command_running, typed_command
 from strategies.report import write_report
 from strategies.report.figures import equity_figure
 from strategies.report.page import how_to, table
-from strategies.report.sections import sections, shown
+from strategies.report.sections import sections
+from strategies.report.words import shown
 from strategies.study import Study
 from tests.strategies.studies import fake_study
 
@@ -63,9 +64,12 @@ def test_it_is_one_file_that_needs_no_network(tmp_path: Path) -> None:
 def test_the_parts_stand_in_the_order_a_reader_asks(tmp_path: Path) -> None:
     _, reader = read(fake_study(800), tmp_path)
     anchors = [attrs["id"] for tag, attrs in reader.tags if tag == "section"]
-    assert anchors == ["result", "equity", "folds", "costs", "forecasts", "orders", "bars", "run"]
+    where, rest = ["folds", "months", "sides"], ["forecasts", "costs", "doubts", "trades", "run"]
+    assert anchors == ["result", "equity", *where, *rest]
     figures = [attrs["id"] for tag, attrs in reader.tags if (attrs.get("class") or "").startswith("plotly-graph-div")]
-    assert figures == ["equity-figure", "fold-figure", "confidence-figure", "bucket-figure"]
+    trades = [name for name in figures if name and name.startswith("trade-figure-")]
+    sure = ["confidence-figure", "bucket-figure", "earned-figure"]
+    assert figures == ["equity-figure", "fold-figure", *sure, *trades] and len(trades) > 4
 
 
 def test_it_says_what_was_found_and_what_it_cost_to_find(tmp_path: Path) -> None:
@@ -117,7 +121,7 @@ def test_engines_that_differ_are_not_called_reconciled(tmp_path: Path) -> None:
 
 def test_many_bars_and_folds_stay_small_and_in_a_box_that_scrolls(tmp_path: Path) -> None:
     html, reader = read(fake_study(130_000, n_folds=430, interval="1min"), tmp_path)
-    assert len(html.encode()) < 6_000_000
+    assert len(html.encode()) < 7_000_000
     assert "box tall" in {attrs.get("class") for _, attrs in reader.tags}
     assert "The first 200 of" in reader.text
 

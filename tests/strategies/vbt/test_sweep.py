@@ -305,7 +305,10 @@ def test_chunks_of_another_sweep_are_not_taken(tmp_path: Path, other: str) -> No
     sweep(forecasts, bars, small_grid(), work=tmp_path)
     told: list[int] = []
     options = {"work": tmp_path, "progress": lambda _, done, __: told.append(done)}
-    given = {"bars": bars * 1.01 if other == "bars" else bars, "grid": Grid() if other == "grid" else small_grid()}
+    given = {
+        "bars": bars.assign(open=bars["open"] * 1.01) if other == "bars" else bars,
+        "grid": Grid() if other == "grid" else small_grid(),
+    }
     given["forecasts"] = forecasts.assign(confidence=0.5) if other == "forecasts" else forecasts
     sweep(**given, cash=500.0 if other == "cash" else 10_000.0, **options)  # type: ignore[arg-type]
     assert told[0] == 0

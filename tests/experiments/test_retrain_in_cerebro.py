@@ -1,0 +1,25 @@
+"""Four runs, one row each; the calendar that fits as often as the busiest rule does so."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.retrain_in_cerebro import MEASURES, main
+from strategies.cli import run_cli
+from tests.conftest import random_bars
+
+
+def test_every_way_has_a_row_and_its_retrains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random_bars(900).to_parquet(tmp_path / "bars.parquet")
+    words = ["retrain_in_cerebro.py", "--bars", str(tmp_path / "bars.parquet"), "--out", str(tmp_path / "out")]
+    words += ["--model", "linear", "--train", "12D", "--test", "8D", "--newest", "10", "--before", "30"]
+    monkeypatch.setattr("sys.argv", words)
+    run_cli(main)
+    told = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert {"calendar", "calendar, decayed", "calendar, as often"} <= set(told["runs"])
+    for name, row in told["runs"].items():
+        assert set(row) == set(MEASURES) and row["retrains"] == len(told["retrains"][name]) > 1
+        assert (tmp_path / "out" / f"{name.replace(', ', '_')}.png").stat().st_size > 10_000
+    most = max(row["retrains"] for row in told["runs"].values())
+    assert abs(told["runs"]["calendar, as often"]["retrains"] - most) <= 1

@@ -1,0 +1,50 @@
+"""Many symbols on one clock: what each row holds, and when it was known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlcore.errors import BarsError, BarwiseError
+from strategies.account import RiskRules, clock_of
+from strategies.account.market import borrow_at, funding_at, make_market
+from tests.conftest import random_bars
+
+CLOCK = pd.date_range("2024", periods=6, freq="8h", tz="UTC", name="timestamp").as_unit("ns")
+
+
+def test_rows_without_a_bar_are_missing_and_worth_the_last_close():
+    bars = {"A": random_bars(20), "B": random_bars(20, seed=1).iloc[[3, 4, 9]]}
+    clock = clock_of(bars)
+    market = make_market(bars, clock, RiskRules(volatility_window=2), 0.001, None)
+    assert clock.equals(bars["A"].index) and market.here[:, 0].all()
+    assert np.flatnonzero(market.here[:, 1]).tolist() == [3, 4, 9]
+    assert np.isnan(market.last[:3, 1]).all() and np.isnan(market.opened[5, 1])
+    assert (market.last[4:9, 1] == bars["B"]["close"].iloc[1]).all()
+    assert np.isnan(market.unit[4, 1]) and np.isfinite(market.unit[9, 1])  # two returns of its own bars
+    assert (market.slippage == 0.001).all() and not market.funding.any()
+
+
+def test_a_payment_belongs_to_the_first_open_at_or_after_it_and_some_milliseconds_are_none():
+    stamps = pd.DatetimeIndex([CLOCK[0], CLOCK[1], CLOCK[2] + pd.Timedelta("7ms"), CLOCK[3] + pd.Timedelta("1h")])
+    rates = pd.Series([0.1, 0.2, 0.3, 0.4], stamps)
+    assert funding_at({"A": rates}, CLOCK, ["A", "B"])[:, 0].tolist() == [0.1, 0.2, 0.3, 0, 0.4, 0]
+    twice = pd.Series([0.1, 0.2], [CLOCK[1] + pd.Timedelta("1h"), CLOCK[2]])
+    assert funding_at({"B": twice}, CLOCK, ["A", "B"])[2].tolist() == pytest.approx([0, 0.3])
+    outside = pd.Series([0.1, 0.2], [CLOCK[0] - pd.Timedelta("1h"), CLOCK[-1] + pd.Timedelta("1h")])
+    assert not funding_at({"A": outside}, CLOCK, ["A"]).any()
+    for wrong in (pd.Series([np.inf], CLOCK[:1]), pd.Series([0.1], CLOCK[:1].tz_localize(None))):
+        with pytest.raises(BarwiseError, match="`funding` of 'A'"):
+            funding_at({"A": wrong}, CLOCK, ["A"])
+
+
+def test_borrow_is_for_the_time_since_the_last_row():
+    clock = CLOCK.delete(2)
+    assert (borrow_at(clock, 0.365) / (0.001 / 24)).tolist() == pytest.approx([0, 8, 16, 8, 8])
+
+
+def test_stamps_out_of_order_are_refused():
+    bars = random_bars(20)
+    with pytest.raises(BarsError, match="A: `bars` must have increasing"):
+        make_market({"A": bars.iloc[::-1]}, clock_of({"A": bars}), RiskRules(), 0.0, None)

@@ -1,0 +1,91 @@
+"""Where it came from: months and sides add up to the whole, on a real run of vectorbt."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from strategies.costs import Costs
+from strategies.report.numbers import month_returns, sides_of, trips_of
+from strategies.report.where import months_body, sides_body
+from strategies.vbt.run import run_vectorbt
+from tests.conftest import random_bars
+from tests.strategies.studies import fake_study
+
+BARS = random_bars(24 * 100, seed=3, volatility=0.01)
+HELD = pd.Series(np.sin(np.arange(len(BARS)) / 40).round(1), BARS.index)
+RESULT = run_vectorbt(BARS, HELD, costs=Costs(0.001, 0.0005))
+
+
+def test_months_compound_to_the_whole() -> None:
+    months = month_returns(RESULT.equity)
+    assert np.prod(1 + months) == pytest.approx(RESULT.equity.iloc[-1] / RESULT.equity.iloc[0], rel=1e-12)
+    assert len(months) == BARS.index.tz_localize(None).to_period("M").nunique()
+    march = RESULT.equity[RESULT.equity.index.month == months.index[1].month]
+    before = RESULT.equity[RESULT.equity.index < march.index[0]].iloc[-1]
+    assert months.iloc[1] == pytest.approx(march.iloc[-1] / before - 1)
+
+
+def test_a_month_that_began_with_nothing_has_no_return() -> None:
+    equity = RESULT.equity.where(np.arange(len(BARS)) < 1000, 1e-9)
+    assert month_returns(equity).isna().tolist() == [False, False, True, True]
+
+
+def test_months_are_told_and_a_year_stands_behind_them() -> None:
+    study = fake_study(24 * 100)
+    result = replace(study.results["backtrader"], equity=RESULT.equity.set_axis(study.bars.index))
+    body = months_body(replace(study, results={"backtrader": result}))
+    months = month_returns(result.equity)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", body)
+    assert cells[0] == str(study.bars.index[0].year)
+    assert [cell for cell in cells[1:13] if cell] == [f"{100 * value:+.1f}" for value in months]
+    assert cells[13] == f"{100 * (result.equity.iloc[-1] / result.equity.iloc[0] - 1):+.1f}"
+    assert f"{(months > 0).sum()} of {len(months)} months earned" in body
+
+
+def test_trips_hold_all_of_the_profit_and_long_and_short_are_apart() -> None:
+    trips = trips_of(RESULT, BARS)
+    net = RESULT.equity.iloc[-1] - RESULT.equity.iloc[0]
+    assert trips["pnl"].sum() == pytest.approx(net, rel=1e-9)
+    assert trips["open"].tolist() == [False] * (len(trips) - 1) + [True]
+    sides = sides_of(trips, len(BARS))
+    assert sides.index.tolist() == [1, -1]
+    assert sides["pnl"].sum() == pytest.approx(net, rel=1e-9)
+    assert sides["commission"].sum() == pytest.approx(RESULT.metrics["commission_paid"])
+    held = np.sign(RESULT.orders.set_index("timestamp")["size"].cumsum().round(9)).reindex(BARS.index).ffill().fillna(0)
+    for side in (1, -1):
+        share = (held == side).mean()
+        assert sides.loc[side, "held"] == pytest.approx(share, abs=2 / len(BARS))
+        mine = trips[trips["side"] == side]
+        assert sides.loc[side, "won"] == (mine["pnl"] > 0).sum() / len(mine)
+        assert sides.loc[side, "trades"] == len(mine)
+
+
+def test_one_long_trade_on_paper() -> None:
+    weights = pd.Series(0.0, BARS.index).where(~np.isin(np.arange(len(BARS)), range(10, 15)), 0.5)
+    result = run_vectorbt(BARS, weights, costs=Costs(0.0, 0.0))
+    (trip,) = trips_of(result, BARS).to_dict("records")
+    assert (trip["entry_time"], trip["exit_time"], trip["bars"]) == (BARS.index[11], BARS.index[16], 5)
+    assert trip["earned"] == pytest.approx(BARS["open"].iloc[16] / BARS["open"].iloc[11] - 1)
+    assert not trip["open"] and trip["reason"] == ""
+
+
+def test_the_reason_is_that_of_the_order_that_left() -> None:
+    orders = RESULT.orders.copy()
+    first = RESULT.trades["exit_time"].iloc[0]
+    orders.loc[orders["timestamp"] == first, "reason"] = "stop: 2% below"
+    trips = trips_of(replace(RESULT, orders=orders), BARS)
+    assert trips["reason"].tolist() == ["stop: 2% below"] + [""] * (len(trips) - 1)
+
+
+def test_the_table_of_sides_closes_with_the_account_and_says_funding() -> None:
+    study = fake_study(len(BARS))
+    body = sides_body(replace(study, bars=BARS, results={"vectorbt": RESULT}), trips_of(RESULT, BARS))
+    net = RESULT.equity.iloc[-1] - RESULT.equity.iloc[0]
+    assert body.count(f"{net:+,.2f}") == 2
+    paid = replace(RESULT, metrics=RESULT.metrics | {"funding_paid": 12.5})
+    body = sides_body(replace(study, bars=BARS, results={"vectorbt": paid}), trips_of(paid, BARS))
+    assert f"{net + 12.5:+,.2f} before funding of 12.50" in body
+    assert "no side" in sides_body(study, trips_of(RESULT, BARS).iloc[:0])
