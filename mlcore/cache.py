@@ -141,9 +141,9 @@ def cached_walk_forward(
     """Return the forecasts of `training` over `bars`: from the folder `cache`, or made now and kept there.
 
     An entry is found by content alone: the bars, all parameters, the seed, the source code of the features, the label,
-    the model and of all that they import from their package and this kit, and the versions of the libraries. Nothing is
-    pickled: forecasts are Parquet, the rest is JSON, both with their hash. A walk-forward that was killed goes on at
-    its last finished fold, and ends in the same bytes.
+    the model and of all that they import that is not installed or is of this kit, and the versions of the libraries.
+    Nothing is pickled: forecasts are Parquet, the rest is JSON, both with their hash. A walk-forward that was killed
+    goes on at its last finished fold, and ends in the same bytes.
 
     Raises
     ------

@@ -62,6 +62,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, pd.Timestamp | pd.Timedelta | pd.DateOffset):
         return {type(value).__name__: str(value)}
     if inspect.isclass(value) or inspect.isfunction(value) or inspect.isbuiltin(value):
+        if "<" in value.__qualname__:  # two lambdas of a module share a name, as do all that a function makes
+            raise BarwiseError(
+                f"{value!r} cannot be told from another one by its content: it is a lambda, or was made inside a "
+                "function. Define it at the top of a module."
+            )
         return {"code": f"{value.__module__}:{value.__qualname__}"}
     if hasattr(value, "get_params"):
         kind = type(value)
@@ -76,9 +81,10 @@ def code_of(*things: Any) -> dict[str, str]:
     """Return the code that `things` (functions, classes, objects, modules) run: module -> SHA-256 of its source.
 
     The module that defines each (of a class: those of its bases, too) and, from there, every module of the same
-    package, or of this kit, that an ``import`` statement anywhere in it names. A name that a package only hands on
-    leads to the module that defines it, not to all that the package imports. A thing of an installed library is told
-    by the library's version. Refused: what was typed at a prompt, which has no file.
+    package, of this kit, or that is not installed (a script beside), that an ``import`` statement anywhere in it names.
+    A name that a package only hands on leads to the module that defines it, not to all that the package imports. A
+    thing of an installed library is told by the library's version. Refused: what was typed at a prompt, which has no
+    file.
     """
     waiting = [module for thing in things for module in _modules_of(thing)]
     roots = {name.partition(".")[0] for name in waiting} | set(KIT)
@@ -86,7 +92,7 @@ def code_of(*things: Any) -> dict[str, str]:
     while waiting:
         name = waiting.pop()
         root = name.partition(".")[0]
-        path = None if name in found or root not in roots or root in sys.stdlib_module_names else _file_of(name)
+        path = None if name in found or root in sys.stdlib_module_names else _file_of(name)
         if path is None:
             continue
         if root not in KIT and _LIBRARIES & set(path.parts):
@@ -94,8 +100,21 @@ def code_of(*things: Any) -> dict[str, str]:
         else:
             source = _read(name, path)
             found[name] = source.digest
-            waiting += [_home(*word) for word in source.imports if word[0].partition(".")[0] in roots]
+            waiting += [_home(*word) for word in source.imports if _is_own(word[0].partition(".")[0], roots)]
     return dict(sorted(found.items()))
+
+
+def _is_own(root: str, roots: set[str]) -> bool:
+    """Tell whether a package is among `roots`, or is neither installed nor part of Python; nothing is imported."""
+    if root in roots or root in sys.stdlib_module_names:
+        return root in roots
+    try:
+        spec = importlib.util.find_spec(root)
+    except ValueError:
+        return False
+    places = [] if spec is None else filter(None, [spec.origin, *(spec.submodule_search_locations or ())])
+    parts = [set(Path(place).parts) for place in places]
+    return bool(parts) and not any(_LIBRARIES & part for part in parts)
 
 
 def _modules_of(thing: Any) -> Iterator[str]:

@@ -16,11 +16,12 @@ from mlcore.forecasts import ReturnScale, signal_of
 from mlcore.models.inputs import Validation, check_fit, check_windows, checked_predict, symbol_column
 from mlcore.models.members import (
     INNER_SHARE,
+    bars_touched,
     inner_split,
     make_members,
     member_names,
     newest_from,
-    purge_of,
+    split_at,
     state_of,
     states_in_one,
 )
@@ -186,10 +187,8 @@ class Ensemble(BaseEstimator, ABC):
         raw, market = self._say(judged), self.market(judged)
         self.spreads_ = self._spreads(raw)
         order = np.argsort(judged.moments, kind="stable")
-        purge = purge_of(np.unique(windows.moments), judged.moments) or self.lookback
-        moments, y = judged.moments[order], np.asarray(y, dtype=np.float64)
-        begin = newest_from(moments, 2 * INNER_SHARE)
-        split = np.flatnonzero(moments + purge < begin), np.flatnonzero(moments >= begin)
+        purge, y = bars_touched(windows, judged) or self.lookback, np.asarray(y, dtype=np.float64)
+        split = split_at(judged.take(order), newest_from(judged.moments, 2 * INNER_SHARE), purge)
         self.combiner_.fit(raw[order], y[order], self.task_, market[order], split)
 
     def _spreads(self, raw_NMK: np.ndarray) -> np.ndarray:

@@ -90,6 +90,42 @@ def purge_of(rows: np.ndarray, held_out: np.ndarray) -> int:
     return 2 * far if far > gap and 4 * far <= len(rows) else gap
 
 
+def symbols_of(*windows: Windows) -> np.ndarray:
+    """Return the row at which each symbol of a pool begins, as far as `windows` tell: time runs back there.
+
+    >>> table = np.zeros((20, 1))
+    >>> symbols_of(Windows(table, np.arange(20), moments=np.r_[0:15, 10:15]))
+    array([ 0, 15])
+    """
+    rows, first = np.unique(np.concatenate([each.rows for each in windows]), return_index=True)
+    moments = np.concatenate([each.moments for each in windows])[first]
+    return rows[np.r_[True, np.diff(moments) <= 0]]
+
+
+def bars_touched(windows: Windows, held_out: Windows) -> int:
+    """Return `purge_of`, in bars of a symbol's own: of the symbols of a pool the largest.
+
+    Symbols may have bars at other times, so that a label takes longer in one than in the other. A hole before the
+    held-out rows of one costs all of them rows, and lets no label through.
+    """
+    starts = symbols_of(windows, held_out)
+    place, place_out = (np.searchsorted(starts, each.rows, side="right") for each in (windows, held_out))
+    found = [purge_of(windows.rows[place == s], held_out.rows[place_out == s]) for s in np.unique(place_out)]
+    return max(found, default=0)
+
+
+def split_at(windows: Windows, begin: int, purge: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions in `windows`: more than `purge` of a symbol's own bars before `begin`, and from it on."""
+    starts, newer = symbols_of(windows), windows.moments >= begin
+    place = np.searchsorted(starts, windows.rows, side="right") - 1
+    stop = np.full(len(starts), np.iinfo(np.int64).max)
+    np.minimum.at(stop, place[newer], windows.rows[newer])
+    last = np.full(len(starts), -1)
+    np.maximum.at(last, place, windows.rows)
+    first = np.minimum(stop, last + 1)  # of a symbol that has no newer rows: the bar after its last
+    return np.flatnonzero(~newer & (windows.rows + purge < first[place])), np.flatnonzero(newer)
+
+
 def newest_from(moments: np.ndarray, share: float) -> int:
     """Return the moment from which on lies the newest `share` of the rows, at least one, of all symbols together.
 
@@ -102,14 +138,12 @@ def newest_from(moments: np.ndarray, share: float) -> int:
 def inner_split(windows: Windows, validation: Validation) -> tuple[np.ndarray, np.ndarray] | None:
     """Return positions in `windows`: rows that members learn from, and newer ones that they stop by, purged alike.
 
-    The purge is inferred from the gap between `windows` and `validation` (`purge_of`); where they touch, the labels'
+    The purge is inferred from the gap between `windows` and `validation` (`bars_touched`); where they touch, their
     span is unknown and a whole window is left out instead. All symbols of a pool are cut at one moment
     (`Windows.moments`). None where too few rows would be left.
     """
-    moments = windows.moments
-    begin = newest_from(moments, INNER_SHARE)
-    purge = purge_of(np.unique(moments), validation[0].moments) or windows.lookback
-    learn, stop = np.flatnonzero(moments + purge < begin), np.flatnonzero(moments >= begin)
+    purge = bars_touched(windows, validation[0]) or windows.lookback
+    learn, stop = split_at(windows, newest_from(windows.moments, INNER_SHARE), purge)
     return (learn, stop) if len(learn) >= FEWEST_ROWS else None
 
 

@@ -159,7 +159,8 @@ class StrictWalk(RetrainClock):
         if made is not None or block is not None:
             self._trained_on, self._failed, self._folder = one.table[fold.train], made is None, None
             self._task, self._live_row, self._opened, self._said = one.task, row, opened.opened, []
-            self._silent = []
+            # A retrain that a rule asked for before the calendar's is still to come: no rule is asked until then.
+            self._silent = [] if self._pending is None else [(row, self._pending.live)]
             self._live = None if made is None else self._served(made, row)
 
     def _fit(self, member: Member, one: Stack, fold: Fold, row: int) -> tuple[Outcome, StoredFold | None]:

@@ -12,6 +12,7 @@ from mlcore.store.state import StoreError
 
 FORMAT = 1
 FILE = "state.json"
+FITTED = "models"  # folder beside it
 
 
 class PaperState:
@@ -33,7 +34,7 @@ class PaperState:
             if self._waiting.get("format") != FORMAT:
                 raise StoreError(f"`{FILE}` in {str(folder)!r} has another format than {FORMAT}, which this kit reads.")
             walk.resume(self._waiting["walk"])
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        elif self.folder.exists() and any(path.name != FITTED for path in self.folder.iterdir()):
             raise BarwiseError(f"`state` is {str(folder)!r}, which holds files and no run: give a folder of its own.")
         self.folder.mkdir(parents=True, exist_ok=True)
 

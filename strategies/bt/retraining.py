@@ -22,7 +22,7 @@ from strategies.bt.broker import set_broker
 from strategies.bt.feed import BarsFeed
 from strategies.bt.heard import Heard
 from strategies.bt.indicators import StampRows, number_to_stamp
-from strategies.bt.paper import PaperState
+from strategies.bt.paper import FITTED, PaperState
 from strategies.bt.replay import is_live
 from strategies.bt.run import result_of
 from strategies.bt.strategies import ForecastStrategy
@@ -107,7 +107,7 @@ class WalkForwardStrategy(ForecastStrategy):
         if self._strict:
             self._walk = StrictWalk(
                 self.p.model, label=self.p.label, folds=self.p.folds, features=self.p.features, rules=self.p.rules,
-                store=None if self.p.state is None else Path(self.p.state) / "models", **(self.p.options or {}),
+                store=None if self.p.state is None else Path(self.p.state) / FITTED, **(self.p.options or {}),
             )  # fmt: skip
             if self.p.state is not None:
                 self._paper = PaperState(self.p.state, self, self._walk)

@@ -66,6 +66,17 @@ def test_it_is_the_walk_forward_and_is_done_once(tmp_path: Path, fits: list[int]
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [{"latency": 1}, {"expanding": True}, {"test": 41}, {"train": 251}, {"max_gap": 4}, {"validation": 0.2},
+     {"confidence": "entropy"}, {"shuffle_labels": True}],
+)  # fmt: skip
+def test_every_setting_is_in_the_key(changes: dict) -> None:
+    one, other = TRAINING.content(BARS), replace(TRAINING, **changes).content(BARS)
+    (name,) = changes
+    assert name in one and one[name] != other[name]
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"seed": 6}, "seed (5 there, 6 here)"),

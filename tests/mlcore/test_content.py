@@ -68,6 +68,14 @@ def test_the_code_of_a_model_is_its_file_its_bases_and_what_they_import() -> Non
     assert "mlcore.walkforward" in code_of(asks_the_kit)  # `from mlcore import walk_forward`
 
 
+@pytest.mark.parametrize(
+    "one", [lambda: 1, (lambda k: lambda x: k * x)(2), type("Of", (), {"__qualname__": "f.<locals>.Of"})]
+)
+def test_what_shares_its_name_with_others_is_refused(one: object) -> None:
+    with pytest.raises(BarwiseError, match="Define it at the top of a module"):
+        plain({"transform": one})
+
+
 def asks_the_kit() -> object:
     from mlcore import walk_forward
 
@@ -93,7 +101,8 @@ def test_a_change_anywhere_below_changes_the_code_and_only_that_file(tmp_path: P
     own = tmp_path / "own"
     own.mkdir()
     write(own, __init__="from own.b import Y\nfrom own.c import Z", c="Z = 1", b="Y = 1", a="from own import Y")
-    write(own, model="def f():\n    from . import a\n    return a")
+    write(own, model="import beside\nimport numpy\n\n\ndef f():\n    from . import a\n    return a")
+    write(tmp_path, beside="X = 1")  # not of the package, and not installed
 
     def probe() -> dict[str, str]:
         words = [sys.executable, "-c", PROBE, str(tmp_path)]
@@ -101,10 +110,11 @@ def test_a_change_anywhere_below_changes_the_code_and_only_that_file(tmp_path: P
         return json.loads(done.stdout)
 
     before = probe()
-    assert set(before) == {"own.model", "own.a", "own.b"}
+    assert set(before) == {"beside", "own.model", "own.a", "own.b"}
     write(own, b="Y = 2", c="Z = 3")
+    write(tmp_path, beside="X = 12")
     after = probe()
-    assert [name for name in before if before[name] != after[name]] == ["own.b"]
+    assert [name for name in before if before[name] != after[name]] == ["beside", "own.b"]
 
 
 def test_what_was_typed_at_a_prompt_is_refused() -> None:

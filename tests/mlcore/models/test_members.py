@@ -101,6 +101,23 @@ def test_symbols_that_stand_one_below_the_other_are_cut_at_one_moment(lives, spa
     assert len(stop) >= 0.15 * len(told) - 1
 
 
+@pytest.mark.parametrize("every", [2, 5])
+def test_a_symbol_of_fewer_bars_is_purged_by_its_own_bars(every):
+    """The labels of both touch 6 of their own bars; those of the second one last `every` times as long."""
+    n, span = 1_200, 6
+    moments = np.r_[0:n, 0:n:every]
+    ends = moments + span * np.r_[np.ones(n, np.int64), np.full(len(moments) - n, every)]
+    rows = np.flatnonzero((ends < n) & (np.arange(len(ends)) >= 4))
+    train, held_out = newest_split(rows, ends, 0.2, moments)
+    made = [Windows(np.zeros((len(moments), 1)), part, 5, moments[part]) for part in (train, held_out)]
+    learn, stop = inner_split(made[0], (made[1], np.zeros(len(held_out))))
+    begin = moments[train[stop]].min()
+    assert ends[train[learn]].max() < begin and moments[train[learn]].max() < begin
+    dense = train[learn][train[learn] < n]
+    assert begin - dense.max() == span + 1  # and not a row more
+    assert set(np.concatenate([learn, stop])) <= set(range(len(train)))
+
+
 def test_too_few_rows_are_not_split():
     assert split_of(np.arange(10, 10 + FEWEST_ROWS), np.arange(60, 70)) is None
     assert split_of(np.arange(10, 80), np.arange(84, 95)) is not None

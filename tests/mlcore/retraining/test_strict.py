@@ -149,6 +149,32 @@ def test_a_rule_that_remembers_is_shown_again_what_came_since_the_model_went_liv
     assert repr(again.said) == repr(said) and events(again.after) == events(whole)
 
 
+class Asks:
+    """Asks once, as the calendar is about to; remembers when it was asked."""
+
+    def __init__(self):
+        self.rows = []
+
+    def __call__(self, now):
+        self.rows.append(now.row)
+        return "65 bars old" if now.bars_live == 65 else None
+
+
+@pytest.mark.parametrize("after", [67, 72])  # bars since the first model: the calendar opens a block after 70
+def test_rules_are_asked_again_of_the_bars_that_they_were_asked_of(tmp_path, after):
+    options = {"rules": Asks(), "folds": replace(FOLDS, latency=9)}
+    first = strict(store=tmp_path / "first", **options)
+    shown(first, BARS.iloc[:160])
+    k = BARS.index.get_loc(first.retrains[0].live) + after + 1
+    before = strict(store=tmp_path / "again", **options)
+    shown(before, BARS.iloc[:k])
+    assert before._pending is not None and len(before.retrains) == 1 + (after > 70)
+    again = strict(store=tmp_path / "again", **options)
+    again.resume(before.state())
+    shown(again, BARS.iloc[:k])
+    assert again.rules[0].rows == [row for row in before.rules[0].rows if row >= before._live_row]
+
+
 def test_a_fold_that_fails_is_silent_and_stays_so_after_a_stop(tmp_path, monkeypatch):
     from mlcore import refit
 

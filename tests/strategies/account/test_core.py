@@ -177,6 +177,16 @@ def test_funding_is_paid_at_its_stamps_on_what_was_held_through_the_open():
             assert result.metrics["final_value"] == pytest.approx(10_000 - paid.sum())
 
 
+def test_funding_is_valued_at_the_open_where_the_close_is_not_known():
+    rows = [*quiet(2), (110.0, 130.0, 100.0, 120.0), (120.0, 120.0, 120.0, 120.0)]
+    for result in one(rows, [0.5] * 4, funding={"A": pd.Series([0.01], bars_of(rows).index[[2]])}):
+        assert result.extras["funding_paid"].tolist() == pytest.approx([0, 0, 0.01 * 50 * 110, 0])
+    gone = {"A": bars_of(quiet(4)), "B": bars_of([(50, 50, 50, 50), (50, 60, 40, 55), None, None])}
+    rates = pd.Series([0.01], gone["A"].index[[2]])
+    for result in both(gone, {"A": [0.0] * 4, "B": [0.5] * 4}, funding={"B": rates}):
+        assert result.extras["funding_paid"].tolist() == pytest.approx([0, 0, 0.01 * 100 * 55, 0])
+
+
 def test_the_column_funding_rate_is_used_and_a_payment_inside_a_bar_is_settled_at_the_next_open():
     bars = bars_of(quiet(4)).assign(funding_rate=[float("nan"), float("nan"), 0.01, float("nan")])
     weights = {"A": [0.5] * 4}

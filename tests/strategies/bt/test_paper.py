@@ -104,8 +104,8 @@ def test_stopped_again_and_again_it_ends_the_same(undisturbed, tmp_path):
 
 
 def test_a_stop_before_it_was_live_leaves_nothing_to_take_up(tmp_path, undisturbed):
-    paper(tmp_path, dies=100)
-    assert not (tmp_path / "state.json").exists()
+    paper(tmp_path, dies=190, live=200)
+    assert not (tmp_path / "state.json").exists() and (tmp_path / "models").exists()
     assert orders(paper(tmp_path)) == orders(undisturbed)
 
 

@@ -13,6 +13,7 @@ from strategies.result import METRICS
 from strategies.vbt import accounts as module
 from strategies.vbt import portfolio_from_weights, run_vectorbt
 from strategies.vbt.accounts import MEASURED, Accounts, Orders
+from strategies.vbt.paths import account_paths
 from tests.conftest import random_bars
 
 
@@ -111,3 +112,15 @@ def test_one_bar_and_no_accounts() -> None:
     row = Accounts(bars, 100.0, 365.0).trade([Orders.of(np.array([1.0]))], [Costs()]).iloc[0]
     assert row["final_value"] == 100.0 and np.isnan(row["sharpe"]) and np.isnan(row["sharpe_of_bars"])
     assert list(Accounts(bars, 100.0, 365.0).trade([], []).columns) == list(MEASURED)
+
+
+def test_a_drawdown_is_counted_from_the_starting_cash():
+    walked = account_paths(
+        np.array([90.0, 95.0]), np.array([0, 1]), np.array([0]), np.array([0.0]), np.array([1.0]), 100.0, np.array([1])
+    )
+    assert walked.fall[0] == pytest.approx(-0.1) and walked.lowest[0] == 90 and walked.final[0] == 95
+
+
+def test_late_orders_reach_the_last_bar_that_fills():
+    late = Orders(np.array([0, 2, 3]), np.array([0.5, 0.0, 1.0])).late(1, 5)
+    assert late.rows.tolist() == [1, 3] and late.targets.tolist() == [0.5, 0.0]  # what row 4 gives fills nowhere
