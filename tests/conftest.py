@@ -42,3 +42,16 @@ def random_bars(n: int = 600, *, seed: int = 0, interval: str = "1h", volatility
 def bars() -> pd.DataFrame:
     """600 hourly bars of a random walk."""
     return random_bars()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Drop what numba compiled before the newest change of a source: it looks at the caller's own file only."""
+    if hasattr(config, "workerinput"):
+        return
+    root = Path(__file__).parent.parent
+    sources = [path for package in ("mlcore", "strategies") for path in (root / package).rglob("*.py")]
+    newest = max(path.stat().st_mtime for path in sources)
+    for package in ("mlcore", "strategies"):
+        for kept in (root / package).rglob("__pycache__/*.nb[ic]"):
+            if kept.stat().st_mtime < newest:
+                kept.unlink(missing_ok=True)
