@@ -6,9 +6,10 @@ from typing import Any
 
 import backtrader as bt
 
+from mlcore.errors import BarwiseError
 from strategies.bt.commission import FractionalCommission
 from strategies.costs import Costs
-from strategies.orders import BROKE, CLIP_TOLERANCE, MIN_ACCOUNT, NO_CASH, PARTIAL
+from strategies.orders import BROKE, CLIP_TOLERANCE, MIN_ACCOUNT, NO_CASH, PARTIAL, checked_cash
 
 # Shares of a fill that are only rounding, tried from small to large until cash does not go below zero.
 _SHAVES = (0.0, *(2.0**-power for power in range(53, 32, -1)))
@@ -145,8 +146,10 @@ class NextOpenBroker(bt.brokers.BackBroker):
 
 def set_broker(cerebro: bt.Cerebro, *, costs: Costs | None = None, cash: float = 10_000.0) -> NextOpenBroker:
     """Give `cerebro` a `NextOpenBroker` with `costs` and starting `cash`, and return it."""
-    costs = costs or Costs()
-    broker = NextOpenBroker(cash=cash, slip_perc=costs.slippage)
+    costs = Costs() if costs is None else costs
+    if not isinstance(costs, Costs):
+        raise BarwiseError(f"`costs` is {costs!r}: give `Costs(commission=0.001, slippage=0.0005)`.")
+    broker = NextOpenBroker(cash=checked_cash(cash), slip_perc=costs.slippage)
     broker.addcommissioninfo(FractionalCommission(commission=costs.commission))
     cerebro.setbroker(broker)
     return broker

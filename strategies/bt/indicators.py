@@ -77,7 +77,7 @@ class ForecastIndicator(bt.Indicator):
 
     def __init__(self, *datas: Any, **params: Any) -> None:
         forecasts = self.p.forecasts
-        if forecasts is None or "signal" not in forecasts.columns:
+        if not isinstance(forecasts, pd.DataFrame) or "signal" not in forecasts.columns:
             raise BarwiseError("`forecasts` has no column 'signal': give the frame that `walk_forward` returns.")
         check_trained_through(forecasts)
         self._lookup = StampRows(forecasts.index)

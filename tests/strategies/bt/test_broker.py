@@ -2,6 +2,7 @@ import backtrader as bt
 import numpy as np
 import pytest
 
+from mlcore.errors import BarwiseError
 from strategies.bt import BarsFeed, FractionalCommission, NextOpenBroker, OrderLog, set_broker
 from strategies.costs import Costs
 from tests.conftest import random_bars
@@ -124,3 +125,12 @@ def test_costs_reach_the_broker():
     broker = set_broker(cerebro, costs=Costs(0.002, 0.003), cash=5.0)
     assert cerebro.broker is broker and broker.startingcash == 5.0 and broker.p.slip_perc == 0.003
     assert broker.comminfo[None].p.commission == 0.002
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"costs": 0.001}, "`costs` is 0.001: give"), ({"cash": "1"}, "`cash` is '1'"), ({"cash": 0}, "`cash`")],
+)
+def test_costs_and_cash_that_are_none_are_refused_in_words(given, said):
+    with pytest.raises(BarwiseError, match=said):
+        set_broker(bt.Cerebro(), **given)

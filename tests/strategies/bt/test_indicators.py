@@ -75,6 +75,8 @@ def test_frames_that_are_no_forecasts_are_refused():
     bars = random_bars(20)
     with pytest.raises(BarwiseError, match="signal"):
         read(BarsFeed(bars), bars)
+    with pytest.raises(BarwiseError, match="the frame that `walk_forward` returns"):
+        read(BarsFeed(bars), forecasts_on(bars.index, slice(2, 9))["signal"])
     with pytest.raises(BarwiseError, match="increasing"):
         read(BarsFeed(bars), forecasts_on(bars.index, slice(2, 9)).iloc[::-1])
 
