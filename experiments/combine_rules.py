@@ -11,10 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strategies.cli import parse_config, run_cli
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+from strategies.config import flag
 
 
 @dataclass(frozen=True)
@@ -22,18 +19,18 @@ class CombineConfig:
     """Settings of the comparison: four rules, one model, and each rule with the model."""
 
     bars: str = field(metadata={"help": "a file of bars"})
-    model: str = _flag("lightgbm", "name of a model, or package.module.Class")
-    horizon: int = _flag(12, "bars ahead that the label looks")
-    threshold: float = _flag(0.005, "log return beyond which a row is up or down")
-    train: str = _flag("180D", "training window")
-    test: str = _flag("60D", "test window, and so the time between refits")
-    start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "stamp before which all bars lie")
-    size: float = _flag(0.5, "weight of one of the two alone")
-    entry: float = _flag(0.2, "|signal| below which the model says nothing")
-    override: float = _flag(0.8, "confidence above which the model decides alone")
-    commission: float = _flag(0.001, "fraction of the value of a fill")
-    slippage: float = _flag(0.0005, "fraction by which a fill is worse than the open")
+    model: str = flag("lightgbm", "name of a model, or package.module.Class")
+    horizon: int = flag(12, "bars ahead that the label looks")
+    threshold: float = flag(0.005, "log return beyond which a row is up or down")
+    train: str = flag("180D", "training window")
+    test: str = flag("60D", "test window, and so the time between refits")
+    start: str | None = flag(None, "first stamp that counts")
+    end: str | None = flag(None, "stamp before which all bars lie")
+    size: float = flag(0.5, "weight of one of the two alone")
+    entry: float = flag(0.2, "|signal| below which the model says nothing")
+    override: float = flag(0.8, "confidence above which the model decides alone")
+    commission: float = flag(0.001, "fraction of the value of a fill")
+    slippage: float = flag(0.0005, "fraction by which a fill is worse than the open")
 
 
 def main() -> None:

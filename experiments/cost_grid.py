@@ -4,16 +4,13 @@ python experiments/cost_grid.py --forecasts DIR/forecasts.parquet --bars FILE --
 """
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from strategies.cli import parse_config, run_cli
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+from strategies.config import flag
 
 
 @dataclass(frozen=True)
@@ -23,22 +20,22 @@ class CostConfig:
     forecasts: str = field(metadata={"help": "forecasts.parquet of a main job"})
     bars: str = field(metadata={"help": "the bars those forecasts were made from"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    commission: tuple[float, ...] = _flag((0.0, 0.0002, 0.0005, 0.001, 0.002), "fractions of the value of a fill")
-    slippage: tuple[float, ...] = _flag((0.0, 0.0005, 0.001), "fractions by which a fill is worse than the open")
-    delay: tuple[int, ...] = _flag((0, 1, 2), "bars that an order is given late")
-    entry: float = _flag(0.0, "|signal| at which a position is opened")
-    exit: float = _flag(0.0, "|signal| below which it is closed")
-    min_hold: int = _flag(0, "bars that a position is held at least")
-    band: float = _flag(0.0, "a new target weight nearer than this to the last one is not ordered")
-    side: Literal["both", "long", "short"] = _flag("both", "the sides that may be taken")
-    min_confidence: float = _flag(0.0, "confidence below which nothing is opened")
-    sizer: str = _flag("fixed", "a name, or a recipe: study_rule:base=0.1,cap=0.2")
-    days_per_year: float = _flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
-    cash: float = _flag(10_000.0, "starting cash")
-    repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
-    stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
-    symbol: str | None = _flag(None, "which symbol of a file that holds several")
-    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+    commission: tuple[float, ...] = flag((0.0, 0.0002, 0.0005, 0.001, 0.002), "fractions of the value of a fill")
+    slippage: tuple[float, ...] = flag((0.0, 0.0005, 0.001), "fractions by which a fill is worse than the open")
+    delay: tuple[int, ...] = flag((0, 1, 2), "bars that an order is given late")
+    entry: float = flag(0.0, "|signal| at which a position is opened")
+    exit: float = flag(0.0, "|signal| below which it is closed")
+    min_hold: int = flag(0, "bars that a position is held at least")
+    band: float = flag(0.0, "a new target weight nearer than this to the last one is not ordered")
+    side: Literal["both", "long", "short"] = flag("both", "the sides that may be taken")
+    min_confidence: float = flag(0.0, "confidence below which nothing is opened")
+    sizer: str = flag("fixed", "a name, or a recipe: study_rule:base=0.1,cap=0.2")
+    days_per_year: float = flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
+    cash: float = flag(10_000.0, "starting cash")
+    repair: str = flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
+    stamped: Literal["open", "close"] = flag("open", "whether the file stamps a bar at its open or its close")
+    symbol: str | None = flag(None, "which symbol of a file that holds several")
+    overwrite: bool = flag(False, "replace an earlier result in `out` (a switch)")
 
 
 def main() -> None:

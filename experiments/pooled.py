@@ -17,11 +17,8 @@ from mlcore import BarwiseError, WalkForward, direction, read_panel, walk_forwar
 from mlcore.bars import between
 from mlcore.models import make_model
 from strategies.cli import parse_config, run_cli
+from strategies.config import flag
 from strategies.folder import check_folder, result_folder
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
@@ -30,14 +27,14 @@ class PooledConfig:
 
     bars: list[str] | str = field(metadata={"help": "files of bars, one a coin, or one file of many"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    model: str = _flag("lightgbm", "name of a model, or package.module.Class")
-    horizon: int = _flag(5, "bars ahead that the label (up or down) looks")
-    train: str = _flag("60D", "training window")
-    test: str = _flag("30D", "test window, and so the time between refits")
-    start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "stamp before which all bars lie")
-    pooled_only: bool = _flag(False, "do not train one model a coin beside it (a switch)")
-    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+    model: str = flag("lightgbm", "name of a model, or package.module.Class")
+    horizon: int = flag(5, "bars ahead that the label (up or down) looks")
+    train: str = flag("60D", "training window")
+    test: str = flag("30D", "test window, and so the time between refits")
+    start: str | None = flag(None, "first stamp that counts")
+    end: str | None = flag(None, "stamp before which all bars lie")
+    pooled_only: bool = flag(False, "do not train one model a coin beside it (a switch)")
+    overwrite: bool = flag(False, "replace an earlier result in `out` (a switch)")
 
 
 def main() -> None:

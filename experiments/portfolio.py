@@ -13,10 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strategies.cli import parse_config, run_cli
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+from strategies.config import flag
 
 
 @dataclass(frozen=True)
@@ -24,19 +21,19 @@ class PortfolioConfig:
     """Settings of the comparison: one model for all coins, one account, several ways to share it."""
 
     bars: list[str] | str = field(metadata={"help": "files of bars, one a coin, or one file of many"})
-    model: str = _flag("linear", "name of a model, or package.module.Class")
-    horizon: int = _flag(24, "bars ahead that the label (up or down) looks")
-    train: str = _flag("120D", "training window")
-    test: str = _flag("30D", "test window, and so the time between refits")
-    start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "stamp before which all bars lie")
-    coins: int = _flag(22, "how many coins: those with the most bars in the span")
-    entry: float = _flag(0.15, "|signal| at which a position is opened")
-    min_hold: int = _flag(24, "bars that a position is held at least")
-    band: float = _flag(0.01, "a new weight nearer than this to the last one is not ordered")
-    net: float = _flag(0.5, "most that longs less shorts may be")
-    commission: float = _flag(0.001, "fraction of the value of a fill")
-    slippage: float = _flag(0.0005, "fraction by which a fill is worse than the open")
+    model: str = flag("linear", "name of a model, or package.module.Class")
+    horizon: int = flag(24, "bars ahead that the label (up or down) looks")
+    train: str = flag("120D", "training window")
+    test: str = flag("30D", "test window, and so the time between refits")
+    start: str | None = flag(None, "first stamp that counts")
+    end: str | None = flag(None, "stamp before which all bars lie")
+    coins: int = flag(22, "how many coins: those with the most bars in the span")
+    entry: float = flag(0.15, "|signal| at which a position is opened")
+    min_hold: int = flag(24, "bars that a position is held at least")
+    band: float = flag(0.01, "a new weight nearer than this to the last one is not ordered")
+    net: float = flag(0.5, "most that longs less shorts may be")
+    commission: float = flag(0.001, "fraction of the value of a fill")
+    slippage: float = flag(0.0005, "fraction by which a fill is worse than the open")
 
 
 def main() -> None:

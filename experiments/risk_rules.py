@@ -14,10 +14,7 @@ from rich.table import Table
 
 from strategies.account.rules import RiskRules
 from strategies.cli import parse_config, run_cli
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+from strategies.config import flag
 
 
 @dataclass(frozen=True)
@@ -26,16 +23,16 @@ class RiskConfig:
 
     bars: list[str] | str = field(metadata={"help": "files of bars, one a perpetual"})
     funding: str = field(metadata={"help": "a file of funding rates by stamp, with a column symbol"})
-    model: str = _flag("lightgbm", "name of a model, or package.module.Class")
-    horizon: int = _flag(24, "bars that a position is held at most")
-    width: float = _flag(3.0, "distance of stop and profit, in volatilities per bar")
-    window: int = _flag(48, "bars of that volatility")
-    train: str = _flag("180D", "training window")
-    test: str = _flag("60D", "test window, and so the time between refits")
-    start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "stamp before which all bars lie")
-    entry: float = _flag(0.15, "|signal| at which a position is opened")
-    weight: float = _flag(0.2, "weight of one position")
+    model: str = flag("lightgbm", "name of a model, or package.module.Class")
+    horizon: int = flag(24, "bars that a position is held at most")
+    width: float = flag(3.0, "distance of stop and profit, in volatilities per bar")
+    window: int = flag(48, "bars of that volatility")
+    train: str = flag("180D", "training window")
+    test: str = flag("60D", "test window, and so the time between refits")
+    start: str | None = flag(None, "first stamp that counts")
+    end: str | None = flag(None, "stamp before which all bars lie")
+    entry: float = flag(0.15, "|signal| at which a position is opened")
+    weight: float = flag(0.2, "weight of one position")
 
 
 def main() -> None:

@@ -6,15 +6,12 @@ python experiments/sweep.py --forecasts DIR/forecasts.parquet --bars FILE --out 
 """
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 
 from strategies.cli import parse_config, run_cli
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+from strategies.config import flag
 
 
 @dataclass(frozen=True)
@@ -24,26 +21,26 @@ class SweepConfig:
     forecasts: str = field(metadata={"help": "forecasts.parquet of a main job"})
     bars: str = field(metadata={"help": "the bars those forecasts were made from"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    entry: tuple[float, ...] = _flag((0.0, 0.02, 0.05, 0.1, 0.2, 0.4), "|signal| at which a position is opened")
-    exit: tuple[float, ...] = _flag((0.0,), "|signal| below which it is closed")
-    min_hold: tuple[int, ...] = _flag((0,), "bars that a position is held at least")
-    band: tuple[float, ...] = _flag((0.0,), "a new target weight nearer than this to the last one is not ordered")
-    side: tuple[str, ...] = _flag(("both",), "both, long, short")
-    min_confidence: tuple[float, ...] = _flag((0.0,), "confidence below which nothing is opened")
-    sizer: tuple[str, ...] = _flag(
+    entry: tuple[float, ...] = flag((0.0, 0.02, 0.05, 0.1, 0.2, 0.4), "|signal| at which a position is opened")
+    exit: tuple[float, ...] = flag((0.0,), "|signal| below which it is closed")
+    min_hold: tuple[int, ...] = flag((0,), "bars that a position is held at least")
+    band: tuple[float, ...] = flag((0.0,), "a new target weight nearer than this to the last one is not ordered")
+    side: tuple[str, ...] = flag(("both",), "both, long, short")
+    min_confidence: tuple[float, ...] = flag((0.0,), "confidence below which nothing is opened")
+    sizer: tuple[str, ...] = flag(
         ("fixed", "confidence", "volatility_target", "study_rule"), "names, or recipes: study_rule:base=0.1,cap=0.2"
     )
-    commission: tuple[float, ...] = _flag((0.001, 0.0005, 0.0), "fractions of the value of a fill")
-    slippage: tuple[float, ...] = _flag((0.0005,), "fractions by which a fill is worse than the open")
-    delay: tuple[int, ...] = _flag((0,), "bars that an order is given late")
-    days_per_year: float = _flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
-    cash: float = _flag(10_000.0, "starting cash")
-    volatility_window: int = _flag(60, "bars of the volatility that sizers read")
-    repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
-    stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
-    symbol: str | None = _flag(None, "which symbol of a file that holds several")
-    n_jobs: int | None = _flag(None, "chunks traded at a time")
-    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+    commission: tuple[float, ...] = flag((0.001, 0.0005, 0.0), "fractions of the value of a fill")
+    slippage: tuple[float, ...] = flag((0.0005,), "fractions by which a fill is worse than the open")
+    delay: tuple[int, ...] = flag((0,), "bars that an order is given late")
+    days_per_year: float = flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
+    cash: float = flag(10_000.0, "starting cash")
+    volatility_window: int = flag(60, "bars of the volatility that sizers read")
+    repair: str = flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
+    stamped: Literal["open", "close"] = flag("open", "whether the file stamps a bar at its open or its close")
+    symbol: str | None = flag(None, "which symbol of a file that holds several")
+    n_jobs: int | None = flag(None, "chunks traded at a time")
+    overwrite: bool = flag(False, "replace an earlier result in `out` (a switch)")
 
 
 def main() -> None:

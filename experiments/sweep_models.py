@@ -13,10 +13,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from strategies.cli import parse_config, run_cli
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+from strategies.config import flag
 
 
 @dataclass(frozen=True)
@@ -26,25 +23,25 @@ class ModelsConfig:
     bars: str = field(metadata={"help": "file of bars"})
     cache: str = field(metadata={"help": "folder to keep forecasts in"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    vary: tuple[str, ...] = _flag(
+    vary: tuple[str, ...] = flag(
         (), "name=values: model, label, train, test, seed, ..., or model.<parameter>, label.<parameter>"
     )
-    model: str = _flag("lightgbm", "the model, where it is not varied")
-    label: str = _flag("direction", "the label, where it is not varied")
-    train: str = _flag("60D", "training window: a duration or a count of bars")
-    test: str = _flag("7D", "test window, and so the time between refits")
-    stride: int = _flag(1, "train on every stride-th row")
-    seed: int = _flag(0, "seed of everything random")
-    entry: tuple[float, ...] = _flag((0.0, 0.1, 0.2), "|signal| at which a position is opened")
-    min_hold: tuple[int, ...] = _flag((0,), "bars that a position is held at least")
-    sizer: tuple[str, ...] = _flag(("fixed",), "names, or recipes: study_rule:base=0.1,cap=0.2")
-    commission: tuple[float, ...] = _flag((0.001,), "fractions of the value of a fill")
-    slippage: tuple[float, ...] = _flag((0.0005,), "fractions by which a fill is worse than the open")
-    days_per_year: float = _flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
-    repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
-    stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
-    n_jobs: int | None = _flag(None, "folds trained, and chunks traded, at a time")
-    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+    model: str = flag("lightgbm", "the model, where it is not varied")
+    label: str = flag("direction", "the label, where it is not varied")
+    train: str = flag("60D", "training window: a duration or a count of bars")
+    test: str = flag("7D", "test window, and so the time between refits")
+    stride: int = flag(1, "train on every stride-th row")
+    seed: int = flag(0, "seed of everything random")
+    entry: tuple[float, ...] = flag((0.0, 0.1, 0.2), "|signal| at which a position is opened")
+    min_hold: tuple[int, ...] = flag((0,), "bars that a position is held at least")
+    sizer: tuple[str, ...] = flag(("fixed",), "names, or recipes: study_rule:base=0.1,cap=0.2")
+    commission: tuple[float, ...] = flag((0.001,), "fractions of the value of a fill")
+    slippage: tuple[float, ...] = flag((0.0005,), "fractions by which a fill is worse than the open")
+    days_per_year: float = flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
+    repair: str = flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
+    stamped: Literal["open", "close"] = flag("open", "whether the file stamps a bar at its open or its close")
+    n_jobs: int | None = flag(None, "folds trained, and chunks traded, at a time")
+    overwrite: bool = flag(False, "replace an earlier result in `out` (a switch)")
 
 
 def main() -> None:

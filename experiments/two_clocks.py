@@ -11,10 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strategies.cli import parse_config, run_cli
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+from strategies.config import flag
 
 
 @dataclass(frozen=True)
@@ -22,16 +19,16 @@ class ClocksConfig:
     """Settings of the comparison: the same rows, label, model and folds, with and without the longer bars."""
 
     bars: str = field(metadata={"help": "a file of 15m bars"})
-    context: str = _flag("1h", "interval of the context")
-    model: str = _flag("lightgbm", "name of a model, or package.module.Class")
-    horizon: int = _flag(8, "bars ahead that the label looks")
-    threshold: float = _flag(0.003, "log return beyond which a row is up or down")
-    train: str = _flag("90D", "training window")
-    test: str = _flag("30D", "test window, and so the time between refits")
-    start: str | None = _flag(None, "first stamp that counts")
-    end: str | None = _flag(None, "stamp before which all bars lie")
-    entry: float = _flag(0.3, "|signal| at which a position is opened")
-    min_hold: int = _flag(8, "bars that a position is held at least")
+    context: str = flag("1h", "interval of the context")
+    model: str = flag("lightgbm", "name of a model, or package.module.Class")
+    horizon: int = flag(8, "bars ahead that the label looks")
+    threshold: float = flag(0.003, "log return beyond which a row is up or down")
+    train: str = flag("90D", "training window")
+    test: str = flag("30D", "test window, and so the time between refits")
+    start: str | None = flag(None, "first stamp that counts")
+    end: str | None = flag(None, "stamp before which all bars lie")
+    entry: float = flag(0.3, "|signal| at which a position is opened")
+    min_hold: int = flag(8, "bars that a position is held at least")
 
 
 def main() -> None:

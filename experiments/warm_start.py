@@ -6,7 +6,7 @@ python experiments/warm_start.py --models tcn lstm lightgbm --bars BARS/1h/binan
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strategies.cli import parse_config, run_cli
+from strategies.config import flag
 
 WAYS: dict[str, dict[str, Any]] = {
     "cold": {},
@@ -24,20 +25,16 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class WarmConfig:
     """Settings of the comparison; the default is a planted market of hourly bars."""
 
-    bars: str = _flag("", "file of bars; none: a planted market")
-    models: tuple[str, ...] = _flag(("tcn", "lstm", "lightgbm"), "names of models")
-    last: int = _flag(6_000, "bars that are used, the newest ones")
-    train: str = _flag("90D", "training window")
-    test: str = _flag("7D", "time between refits")
-    seeds: tuple[int, ...] = _flag((0, 1), "each way is walked once with each")
+    bars: str = flag("", "file of bars; none: a planted market")
+    models: tuple[str, ...] = flag(("tcn", "lstm", "lightgbm"), "names of models")
+    last: int = flag(6_000, "bars that are used, the newest ones")
+    train: str = flag("90D", "training window")
+    test: str = flag("7D", "time between refits")
+    seeds: tuple[int, ...] = flag((0, 1), "each way is walked once with each")
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ def _several(value: int | tuple[int, ...]) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _flag(default: Any, text: str) -> Any:
+def flag(default: Any, text: str) -> Any:
+    """Return a dataclass field that is a flag of a script: its default, and what `--help` says of it."""
     return field(default=default, metadata={"help": text})
 
 
@@ -28,83 +29,81 @@ class StudyConfig:
         }
     )
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    model: str = _flag(
+    model: str = flag(
         "linear", "a model: linear, lightgbm, lstm, ... (a name that is none lists them all) or package.module.Class"
     )
-    preset: str | None = _flag(None, "size of the model: light, default, deep (default: the model's own defaults)")
-    set: dict[str, Any] | None = _flag(None, "parameters of the model, over the preset: hidden=64 layers=2")
-    members: str | None = _flag(
+    preset: str | None = flag(None, "size of the model: light, default, deep (default: the model's own defaults)")
+    set: dict[str, Any] | None = flag(None, "parameters of the model, over the preset: hidden=64 layers=2")
+    members: str | None = flag(
         None, "models of an ensemble (stack, vote, ...), comma separated: lstm,lightgbm,tcn:light"
     )
-    lookback: int | None = _flag(None, "bars a sequence model sees (default: the model's own)")
-    confidence: str | None = _flag(
+    lookback: int | None = flag(None, "bars a sequence model sees (default: the model's own)")
+    confidence: str | None = flag(
         None, "rule of the forecasts' confidence: top_two_gap, entropy, monte_carlo_dropout, ... (default: the label's)"
     )
-    loss: str | None = _flag(
+    loss: str | None = flag(
         None,
         "what the model is trained by (default: the label's own). Classes: cross_entropy, focal; "
         "`return`: squared, huber, weighted_squared; quantiles: pinball",
     )
-    loss_params: dict[str, float] | None = _flag(None, "numbers of the loss: gamma=2, delta=1, threshold=0.02 factor=5")
-    class_weights: str | tuple[float, ...] | None = _flag(
+    loss_params: dict[str, float] | None = flag(None, "numbers of the loss: gamma=2, delta=1, threshold=0.02 factor=5")
+    class_weights: str | tuple[float, ...] | None = flag(
         None, "weights of the classes: balanced (from the training rows), or one number a class, as 2,1,2"
     )
-    schedule: str | None = _flag(
+    schedule: str | None = flag(
         None, "learning rate of a network: one_cycle (default), cosine_restarts, plateau, constant"
     )
-    warm_start: bool = _flag(False, "start each fold's model from the one before; folds then run in order (a switch)")
-    incremental: str | None = _flag(
+    warm_start: bool = flag(False, "start each fold's model from the one before; folds then run in order (a switch)")
+    incremental: str | None = flag(
         None, "update the model between refits, this often: a duration (1D) or a count of bars"
     )
-    batched: bool = _flag(False, "train the networks of all folds as one batch, for a GPU (a switch)")
-    label: str = _flag(
+    batched: bool = flag(False, "train the networks of all folds as one batch, for a GPU (a switch)")
+    label: str = flag(
         "direction",
         "what is learned: direction, five_class, return, up_move, down_move; a name that is none lists them all",
     )
-    horizon: int | tuple[int, ...] = _flag(
+    horizon: int | tuple[int, ...] = flag(
         5, "bars ahead that the label looks, from the next open; several at once as 5,15,60: the first one leads"
     )
-    threshold: float = _flag(0.002, "returns within +- threshold are flat, beyond it a move; 0 makes two classes")
-    edges: tuple[float, ...] | None = _flag(
+    threshold: float = flag(0.002, "returns within +- threshold are flat, beyond it a move; 0 makes two classes")
+    edges: tuple[float, ...] | None = flag(
         None, "`five_class`: the two returns that part flat, moves and strong moves (default 0.005,0.015)"
     )
-    quantiles: tuple[float, ...] | None = _flag(
-        None, "`return`: levels to foretell instead of the mean, as 0.1,0.5,0.9"
-    )
-    label_entry: Literal["next_open", "close"] = _flag("next_open", "label from the next open (tradable) or this close")
-    train: str = _flag("60D", "training window: a duration (60D) or a count of bars (5000)")
-    test: str = _flag("7D", "test window, and so the time between refits: a duration or a count of bars")
-    expanding: bool = _flag(False, "train from the first bar on instead of a rolling window (a switch: `--expanding`)")
-    latency: int = _flag(0, "bars between the end of the training data and the model going live")
-    max_gap: int = _flag(3, "missing bars in a row that a window or a label may span")
-    repair: str = _flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
-    stamped: Literal["open", "close"] = _flag("open", "whether the file stamps a bar at its open or its close")
-    symbol: str | None = _flag(None, "which symbol of a file that holds several; A,B for some; default all")
-    calibration: Literal["none", "temperature", "platt", "isotonic"] = _flag(
+    quantiles: tuple[float, ...] | None = flag(None, "`return`: levels to foretell instead of the mean, as 0.1,0.5,0.9")
+    label_entry: Literal["next_open", "close"] = flag("next_open", "label from the next open (tradable) or this close")
+    train: str = flag("60D", "training window: a duration (60D) or a count of bars (5000)")
+    test: str = flag("7D", "test window, and so the time between refits: a duration or a count of bars")
+    expanding: bool = flag(False, "train from the first bar on instead of a rolling window (a switch: `--expanding`)")
+    latency: int = flag(0, "bars between the end of the training data and the model going live")
+    max_gap: int = flag(3, "missing bars in a row that a window or a label may span")
+    repair: str = flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
+    stamped: Literal["open", "close"] = flag("open", "whether the file stamps a bar at its open or its close")
+    symbol: str | None = flag(None, "which symbol of a file that holds several; A,B for some; default all")
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = flag(
         "none", "classes: correct probabilities by what past forecasts of the run turned out to be worth"
     )
-    interval: float | None = _flag(None, "returns: the share of labels an interval is to hold (0.8), kept likewise")
-    store: str | None = _flag(None, "folder to keep every fitted fold in (experiments/from_store.py forecasts from it)")
-    commission: float = _flag(0.001, "fraction of the value of a fill")
-    slippage: float = _flag(0.0005, "fraction of the price by which a fill is worse than the open")
-    sizer: str = _flag("fixed", "rule from forecast to weight: fixed, confidence, volatility_target, study_rule")
-    sizer_params: dict[str, float] | None = _flag(None, 'parameters of the sizer, as JSON: {"size": 0.5}')
-    entry: float = _flag(
+    interval: float | None = flag(None, "returns: the share of labels an interval is to hold (0.8), kept likewise")
+    store: str | None = flag(None, "folder to keep every fitted fold in (experiments/from_store.py forecasts from it)")
+    commission: float = flag(0.001, "fraction of the value of a fill")
+    slippage: float = flag(0.0005, "fraction of the price by which a fill is worse than the open")
+    sizer: str = flag("fixed", "rule from forecast to weight: fixed, confidence, volatility_target, study_rule")
+    sizer_params: dict[str, float] | None = flag(None, 'parameters of the sizer, as JSON: {"size": 0.5}')
+    entry: float = flag(
         0.0,
         "|signal| at which a position is opened; one threshold for the model and its rivals, whose signals may be of "
         "other sizes (calibrated ones are, too)",
     )
-    exit: float = _flag(0.0, "|signal| below which it is closed")
-    min_hold: int = _flag(0, "bars that a position is held at least")
-    band: float = _flag(0.0, "a new target weight nearer than this to the last one is not ordered")
-    side: Literal["both", "long", "short"] = _flag("both", "the sides that may be taken")
-    min_confidence: float = _flag(0.0, "confidence below which nothing is opened")
-    engine: Literal["both", "backtrader", "vectorbt"] = _flag("both", "which engines trade; both must agree")
-    days_per_year: float = _flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
-    cash: float = _flag(10_000.0, "starting cash")
-    n_jobs: int = _flag(-1, "folds trained at a time; -1 is one per core. The results do not depend on it")
-    seed: int = _flag(0, "seed of everything random")
-    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+    exit: float = flag(0.0, "|signal| below which it is closed")
+    min_hold: int = flag(0, "bars that a position is held at least")
+    band: float = flag(0.0, "a new target weight nearer than this to the last one is not ordered")
+    side: Literal["both", "long", "short"] = flag("both", "the sides that may be taken")
+    min_confidence: float = flag(0.0, "confidence below which nothing is opened")
+    engine: Literal["both", "backtrader", "vectorbt"] = flag("both", "which engines trade; both must agree")
+    days_per_year: float = flag(365.0, "trading days a year, for the Sharpe ratio (crypto 365, stocks 252)")
+    cash: float = flag(10_000.0, "starting cash")
+    n_jobs: int = flag(-1, "folds trained at a time; -1 is one per core. The results do not depend on it")
+    seed: int = flag(0, "seed of everything random")
+    overwrite: bool = flag(False, "replace an earlier result in `out` (a switch)")
 
     def __post_init__(self) -> None:
         rules = {
@@ -167,14 +166,14 @@ class StoredConfig:
     store: str = field(metadata={"help": "folder of a run (`--store` of the main job), or of one of its folds"})
     bars: str = field(metadata={"help": "bars to forecast, with the past that the models look back to"})
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    start: str | None = _flag(None, "first bar to forecast (2024-01-01T00:00Z); default: the first there may be")
-    in_sample: bool = _flag(False, "forecast bars that a model was trained on, too; the report says so (a switch)")
+    start: str | None = flag(None, "first bar to forecast (2024-01-01T00:00Z); default: the first there may be")
+    in_sample: bool = flag(False, "forecast bars that a model was trained on, too; the report says so (a switch)")
     repair: str = _as_in_study("repair")
     stamped: Literal["open", "close"] = _as_in_study("stamped")
-    symbol: str | None = _flag(None, ONE_SYMBOL)
+    symbol: str | None = flag(None, ONE_SYMBOL)
     calibration: Literal["none", "temperature", "platt", "isotonic"] = _as_in_study("calibration")
     interval: float | None = _as_in_study("interval")
-    latency: int = _flag(0, "bars between the last past forecast that a correction learns from and its going live")
+    latency: int = flag(0, "bars between the last past forecast that a correction learns from and its going live")
     commission: float = _as_in_study("commission")
     slippage: float = _as_in_study("slippage")
     sizer: str = _as_in_study("sizer")

@@ -79,6 +79,8 @@ class ForecastIndicator(bt.Indicator):
         forecasts = self.p.forecasts
         if not isinstance(forecasts, pd.DataFrame) or "signal" not in forecasts.columns:
             raise BarwiseError("`forecasts` has no column 'signal': give the frame that `walk_forward` returns.")
+        if not isinstance(forecasts.index, pd.DatetimeIndex):
+            raise BarwiseError("`forecasts` must be indexed by open times: give the frame that `walk_forward` returns.")
         check_trained_through(forecasts)
         self._lookup = StampRows(forecasts.index)
         self._columns = [*forecast_columns(forecasts).values()]

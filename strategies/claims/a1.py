@@ -23,7 +23,7 @@ from mlcore.plugins import MODELS
 from mlcore.quality import Rows
 from strategies.comparison.config import ComparisonConfig
 from strategies.comparison.entrants import Entrant, Protocol, Told, enter, first_rows, one_start
-from strategies.config import _flag
+from strategies.config import flag
 from strategies.folder import work_folder
 from strategies.main_job import make_model
 
@@ -38,28 +38,26 @@ class A1Config:
     """Settings of the study; the defaults are its plan."""
 
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    bars: tuple[str, ...] = _flag((), "files of 1m bars (default: BTC and ETH of 2025 in the folder BARWISE_DATA)")
-    models: tuple[str, ...] = _flag(
+    bars: tuple[str, ...] = flag((), "files of 1m bars (default: BTC and ETH of 2025 in the folder BARWISE_DATA)")
+    models: tuple[str, ...] = flag(
         ("bilstm", "tcn", "tft", "lstm", "transformer"), "architectures; absent ones are told"
     )
-    lookbacks: tuple[int, ...] = _flag((60,), "bars a model sees: 30, 60, 240; the best by validation is judged")
-    sides: tuple[str, ...] = _flag(("up", "down"), "up, down")
-    horizon: int = _flag(5, "bars ahead that the label looks, from the next open")
-    threshold: float = _flag(0.002, "the move that is asked for, as a fraction")
-    train: str = _flag("60D", "training window")
-    refit: str = _flag("7D", "time between refits")
-    validation: str = _flag("15D", "time after the training window that choices are made on")
-    test: str = _flag("15D", "time after that, judged once")
-    stride: int = _flag(
-        20, "train networks that read windows on every stride-th row (`--evidence` shows what it costs)"
-    )
-    evidence: tuple[int, ...] = _flag((), "strides to compare first: one refit of each, its week of forecasts judged")
-    set: dict[str, Any] | None = _flag(None, "parameters of the models that know them: epochs=4")
-    preset: str | None = _flag(None, "size of the models that have it: light, default, deep")
-    resamples: int = _flag(2000, "resamples of the bootstrap behind every interval")
-    n_jobs: int = _flag(-1, "folds trained at a time; -1 is one per core. The results do not depend on it")
-    seed: int = _flag(0, "seed of everything random")
-    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+    lookbacks: tuple[int, ...] = flag((60,), "bars a model sees: 30, 60, 240; the best by validation is judged")
+    sides: tuple[str, ...] = flag(("up", "down"), "up, down")
+    horizon: int = flag(5, "bars ahead that the label looks, from the next open")
+    threshold: float = flag(0.002, "the move that is asked for, as a fraction")
+    train: str = flag("60D", "training window")
+    refit: str = flag("7D", "time between refits")
+    validation: str = flag("15D", "time after the training window that choices are made on")
+    test: str = flag("15D", "time after that, judged once")
+    stride: int = flag(20, "train networks that read windows on every stride-th row (`--evidence` shows what it costs)")
+    evidence: tuple[int, ...] = flag((), "strides to compare first: one refit of each, its week of forecasts judged")
+    set: dict[str, Any] | None = flag(None, "parameters of the models that know them: epochs=4")
+    preset: str | None = flag(None, "size of the models that have it: light, default, deep")
+    resamples: int = flag(2000, "resamples of the bootstrap behind every interval")
+    n_jobs: int = flag(-1, "folds trained at a time; -1 is one per core. The results do not depend on it")
+    seed: int = flag(0, "seed of everything random")
+    overwrite: bool = flag(False, "replace an earlier result in `out` (a switch)")
 
     def __post_init__(self) -> None:
         for side in self.sides:

@@ -22,7 +22,7 @@ from mlcore.tasks import Label
 from strategies.claims.verdicts import Verdict, above, below, corrected, in_words, pooled
 from strategies.comparison.config import ComparisonConfig
 from strategies.comparison.entrants import Told
-from strategies.config import _flag
+from strategies.config import flag
 from strategies.main_job import make_model
 
 CLAIMED = 0.56
@@ -35,22 +35,22 @@ class DualStreamConfig:
     """Settings of the study; the defaults are its plan."""
 
     out: str = field(metadata={"help": "folder to make; all of it or nothing is written"})
-    bars: tuple[str, ...] = _flag(
+    bars: tuple[str, ...] = flag(
         (), "files of 15m bars, one a coin (default: all of 15m/*_x in the folder BARWISE_DATA)"
     )
-    model: str = _flag("dual_stream", "the model that is judged")
-    each: bool = _flag(False, "one model a coin instead of one for all (a switch)")
-    horizon: int = _flag(4, "bars ahead that the label looks, from the next open: 4 of 15m are an hour")
-    quantiles: tuple[float, ...] = _flag((0.1, 0.5, 0.9), "levels that are foretold")
-    train: str = _flag("180D", "training window")
-    test: str = _flag("30D", "time between refits")
-    set: dict[str, Any] | None = _flag(None, "parameters of the model: epochs=4")
-    preset: str | None = _flag(None, "size of the model: light, default, deep")
-    lookback: int | None = _flag(None, "bars the model sees (default: its own)")
-    resamples: int = _flag(2000, "resamples of the bootstrap behind every interval")
-    n_jobs: int = _flag(-1, "folds trained at a time; -1 is one per core. The results do not depend on it")
-    seed: int = _flag(0, "seed of everything random")
-    overwrite: bool = _flag(False, "replace an earlier result in `out` (a switch)")
+    model: str = flag("dual_stream", "the model that is judged")
+    each: bool = flag(False, "one model a coin instead of one for all (a switch)")
+    horizon: int = flag(4, "bars ahead that the label looks, from the next open: 4 of 15m are an hour")
+    quantiles: tuple[float, ...] = flag((0.1, 0.5, 0.9), "levels that are foretold")
+    train: str = flag("180D", "training window")
+    test: str = flag("30D", "time between refits")
+    set: dict[str, Any] | None = flag(None, "parameters of the model: epochs=4")
+    preset: str | None = flag(None, "size of the model: light, default, deep")
+    lookback: int | None = flag(None, "bars the model sees (default: its own)")
+    resamples: int = flag(2000, "resamples of the bootstrap behind every interval")
+    n_jobs: int = flag(-1, "folds trained at a time; -1 is one per core. The results do not depend on it")
+    seed: int = flag(0, "seed of everything random")
+    overwrite: bool = flag(False, "replace an earlier result in `out` (a switch)")
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from mlcore import models
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.models.make import ALIASES
 from mlcore.plugins import MODELS
-from strategies.config import ONE_SYMBOL, StudyConfig, _flag
+from strategies.config import ONE_SYMBOL, StudyConfig, flag
 from strategies.main_job import MODEL_FLAGS, make_model
 
 ALONE = "say `--models`, one name or several"
@@ -29,10 +29,10 @@ class ComparisonConfig(StudyConfig):
     bars: list[str] | str = field(
         metadata={"help": "Parquet or CSV file of bars of one symbol (of several: say `--symbol`), or `sp500`"}
     )
-    symbol: str | None = _flag(None, ONE_SYMBOL)
-    preset: str | None = _flag(None, "size of every model that has it: light, default, deep (others stay as they are)")
-    set: dict[str, Any] | None = _flag(None, "parameters of every model that knows them, over the preset: epochs=4")
-    lookback: int | None = _flag(None, "bars a model sees, of every model but ensembles (default: each model's own)")
+    symbol: str | None = flag(None, ONE_SYMBOL)
+    preset: str | None = flag(None, "size of every model that has it: light, default, deep (others stay as they are)")
+    set: dict[str, Any] | None = flag(None, "parameters of every model that knows them, over the preset: epochs=4")
+    lookback: int | None = flag(None, "bars a model sees, of every model but ensembles (default: each model's own)")
     model: str = field(default="linear", metadata={"hidden": ALONE})
     calibration: Literal["none", "temperature", "platt", "isotonic"] = field(default="none", metadata={"hidden": PLAIN})
     interval: float | None = field(default=None, metadata={"hidden": PLAIN})
@@ -41,15 +41,15 @@ class ComparisonConfig(StudyConfig):
     incremental: str | None = field(default=None, metadata={"hidden": PLAIN})
     members: str | None = field(default=None, metadata={"hidden": MEMBERS})
     store: str | None = field(default=None, metadata={"hidden": PLAIN})
-    models: str = _flag("all", "names, comma separated; `all` is every model there is")
-    skip: str = _flag("", "names to leave out, comma separated")
-    shuffled: str = _flag("lightgbm", "the model that is trained on shuffled labels, as a baseline")
-    stride: int = _flag(
+    models: str = flag("all", "names, comma separated; `all` is every model there is")
+    skip: str = flag("", "names to leave out, comma separated")
+    shuffled: str = flag("lightgbm", "the model that is trained on shuffled labels, as a baseline")
+    stride: int = flag(
         1,
         "train networks that read windows (bilstm, informer, autoformer, modules by path) on every stride-th row; "
         "dense networks, trees and ensembles learn from all rows. The report says which",
     )
-    resamples: int = _flag(1000, "resamples of the bootstrap behind every interval")
+    resamples: int = flag(1000, "resamples of the bootstrap behind every interval")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,9 +61,9 @@ class ComparisonConfig(StudyConfig):
     def names(self) -> tuple[str, ...]:
         """The models to train, in the order given (`all`: that of MODELS); unknown names are refused."""
         listed = list(MODELS) if self.models == "all" else _words(self.models)
-        for flag, given in (("models", listed), ("skip", _words(self.skip)), ("shuffled", [self.shuffled])):
+        for option, given in (("models", listed), ("skip", _words(self.skip)), ("shuffled", [self.shuffled])):
             for name in given:
-                _check_name(flag, name)
+                _check_name(option, name)
         chosen = tuple(dict.fromkeys(name for name in listed if name not in _words(self.skip)))
         if not chosen:
             raise BarwiseError(f"`models` {self.models!r} less `skip` {self.skip!r} leaves none to compare.")
@@ -75,7 +75,7 @@ class ComparisonConfig(StudyConfig):
         known = inspect.signature(kind).parameters
         given = {word: value for word, value in (self.set or {}).items() if _parameter(word, known) in known}
         preset = self.preset if self.preset in getattr(kind, "presets", {}) else None
-        strange: dict[str, Any] = dict.fromkeys(flag for flag in MODEL_FLAGS if flag not in known)
+        strange: dict[str, Any] = dict.fromkeys(name for name in MODEL_FLAGS if name not in known)
         return replace(self, model=name, preset=preset, set=given, **strange)
 
     def check_set(self) -> None:
@@ -92,10 +92,10 @@ class ComparisonConfig(StudyConfig):
                 raise BarwiseError(
                     f"`set`: {word!r} is a parameter of none of the models.{did_you_mean(word, sorted(known))}"
                 )
-        for flag in MODEL_FLAGS:
-            if getattr(self, flag) is not None and flag not in known:
+        for option in MODEL_FLAGS:
+            if getattr(self, option) is not None and option not in known:
                 raise BarwiseError(
-                    f"`{flag}` is {getattr(self, flag)!r}, and none of the models has one: leave it out."
+                    f"`{option}` is {getattr(self, option)!r}, and none of the models has one: leave it out."
                 )
         if self.stride > 1 and not any(reads_windows(make_model(name, self.of(name))) for name in self.names):
             raise BarwiseError(
@@ -105,7 +105,7 @@ class ComparisonConfig(StudyConfig):
     def told(self) -> list[str]:
         """Sentences on flags that hold for some of the models only, or not alike for all."""
         kinds = {name: inspect.signature(kind_of(name)).parameters for name in self.names}
-        given = {f"`{flag}`": [n for n in kinds if flag in kinds[n]] for flag in MODEL_FLAGS if getattr(self, flag)}
+        given = {f"`{name}`": [n for n in kinds if name in kinds[n]] for name in MODEL_FLAGS if getattr(self, name)}
         given |= {
             f"`{word}` of `set`": [n for n in kinds if _parameter(word, kinds[n]) in kinds[n]]
             for word in self.set or {}
@@ -115,8 +115,8 @@ class ComparisonConfig(StudyConfig):
         if self.stride > 1:
             given["`stride`"] = [name for name in kinds if reads_windows(make_model(name, self.of(name)))]
         said = [
-            f"{flag} is for {', '.join(those)}; the other models have none and were trained as they are."
-            for flag, those in given.items()
+            f"{name} is for {', '.join(those)}; the other models have none and were trained as they are."
+            for name, those in given.items()
             if len(those) < len(kinds)
         ]
         if self.entry or self.exit:
