@@ -16,6 +16,7 @@ from strategies.orders import checked_prices
 Bars = Mapping[str, pd.DataFrame]
 # Exchanges stamp a settlement up to some milliseconds late; what is paid at 08:00:00.001 is the payment of 08:00.
 SETTLEMENT = "1s"
+LONGEST_SETTLEMENT = pd.Timedelta("8h")  # that perpetuals have; longer bars may well pay on every one
 
 
 def clock_of(bars: Bars) -> pd.DatetimeIndex:
@@ -102,8 +103,22 @@ def funding_of(bars: Bars, funding: Mapping[str, pd.Series] | None) -> dict[str,
     given = dict(funding or {})
     if unknown := [name for name in given if name not in bars]:
         raise BarwiseError(f"`funding` names {unknown[0]!r}, which has no bars.{did_you_mean(unknown[0], list(bars))}")
-    own = {name: frame["funding_rate"] for name, frame in bars.items() if "funding_rate" in frame.columns}
+    columns = {name: frame["funding_rate"] for name, frame in bars.items() if "funding_rate" in frame.columns}
+    own = {name: _check_settlements(name, rates) for name, rates in columns.items() if name not in given}
     return {name: rates.dropna() for name, rates in {**own, **given}.items()}
+
+
+def _check_settlements(symbol: str, rates: pd.Series) -> pd.Series:
+    """Refuse a column that was filled forward: each bar would pay what one settlement paid."""
+    index = pd.DatetimeIndex(rates.index)
+    close = len(rates) > 1 and (index[1:] - index[:-1]).min() < LONGEST_SETTLEMENT
+    if close and rates.notna().all() and (rates.diff() == 0).mean() >= 0.5:
+        raise BarwiseError(
+            f"{symbol}: the column `funding_rate` of `bars` has a rate on every bar, mostly that of the bar before: it "
+            "was filled forward, and every bar would pay it. Leave NaN where nothing is settled, or give `funding`: the "
+            "rates by settlement stamp, which are taken as they are."
+        )
+    return rates
 
 
 def funding_at(funding: Mapping[str, pd.Series], clock: pd.DatetimeIndex, symbols: list[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from mlcore.errors import BarsError, BarwiseError
 from strategies.account import RiskRules, clock_of
-from strategies.account.market import borrow_at, funding_at, make_market
+from strategies.account.market import borrow_at, funding_at, funding_of, make_market
 from tests.conftest import random_bars
 
 CLOCK = pd.date_range("2024", periods=6, freq="8h", tz="UTC", name="timestamp").as_unit("ns")
@@ -48,3 +48,17 @@ def test_stamps_out_of_order_are_refused():
     bars = random_bars(20)
     with pytest.raises(BarsError, match="A: `bars` must have increasing"):
         make_market({"A": bars.iloc[::-1]}, clock_of({"A": bars}), RiskRules(), 0.0, None)
+
+
+def test_a_column_of_rates_that_was_filled_forward_is_refused_and_rates_by_settlement_are_not():
+    bars = random_bars(48)
+    settled = pd.Series(np.where(np.arange(48) % 8 == 0, 0.0001 * (1 + np.arange(48) // 8), np.nan), bars.index)
+    assert funding_of({"A": bars.assign(funding_rate=settled)}, None)["A"].equals(settled.dropna())
+    filled = {"A": bars.assign(funding_rate=settled.ffill())}
+    with pytest.raises(BarwiseError, match="A: the column `funding_rate` .* filled forward"):
+        funding_of(filled, None)
+    assert funding_of(filled, {"A": settled})["A"].equals(settled.dropna())
+    hourly = bars.assign(funding_rate=np.arange(48) * 1e-6)  # settled on every bar, at rates that move
+    assert len(funding_of({"A": hourly}, None)["A"]) == 48
+    flat = random_bars(48, interval="8h").assign(funding_rate=0.0001)  # the exchanges' usual rate, bar for bar
+    assert len(funding_of({"A": flat}, None)["A"]) == 48
