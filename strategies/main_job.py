@@ -32,8 +32,9 @@ from strategies.causality import check_causality
 from strategies.command import typed_command
 from strategies.config import StoredConfig, StudyConfig
 from strategies.costs import Costs
-from strategies.policy import Policy, sizes_of, target_weights
+from strategies.policy import Policy, target_weights
 from strategies.result import BacktestResult
+from strategies.sizers import sizes_of
 from strategies.study import Study
 
 LIBRARIES = [

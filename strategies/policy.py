@@ -8,8 +8,7 @@ all runs (its cache on disk): a sweep asks them ten thousand times.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,14 +16,12 @@ import numba
 import numpy as np
 import pandas as pd
 
-import strategies.sizers  # noqa: F401  (enters the kit's own sizers in the table)
 from mlcore.bars import bar_interval
 from mlcore.errors import BarwiseError, did_you_mean
-from mlcore.plugins import SIZERS
+from strategies.sizers import Sizer, sizes_of
 
 VOLATILITY_WINDOW = 60
 _DAY, _FOUR_WEEKS, _YEAR = pd.Timedelta(days=1), pd.Timedelta(days=28), pd.Timedelta(days=365)
-Sizer = Callable[..., pd.Series]
 
 
 @dataclass(frozen=True)
@@ -150,29 +147,6 @@ def forecast_rows(forecasts: pd.DataFrame, bars: pd.DataFrame) -> slice:
     if (np.diff(at) <= 0).any():
         raise BarwiseError("`forecasts` are not in increasing order of their stamps: sort them, one row a bar.")
     return slice(int(at[0]), int(at[-1]) + 1)
-
-
-def sizes_of(
-    forecasts: pd.DataFrame, volatility: pd.Series, sizer: str | Sizer, params: Mapping[str, Any]
-) -> np.ndarray:
-    """Return ``(N,)`` sizes of a sizer, its word on every bar; refuse unknown parameters and sizes beyond 1."""
-    name = sizer if isinstance(sizer, str) else getattr(sizer, "__name__", "sizer")
-    function: Sizer = SIZERS[sizer] if isinstance(sizer, str) else sizer
-    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for param in params:
-        if param not in known:
-            raise BarwiseError(
-                f"`sizer_params` names {param!r}, which sizer {name!r} does not take."
-                f"{did_you_mean(param, known)} It takes: {', '.join(known) or 'nothing'}."
-            )
-    sizes = np.asarray(function(forecasts, volatility, **params), dtype=np.float64)
-    if sizes.shape != (len(forecasts),) or (np.abs(sizes) > 1).any():
-        worst = np.nanmax(np.abs(sizes), initial=0.0)
-        raise BarwiseError(
-            f"`sizer` {name!r} gave {sizes.shape} sizes up to {worst}: it must give one in [-1, 1] for each of "
-            f"{len(forecasts)} forecasts."
-        )
-    return sizes
 
 
 def weights_of(forecasts: pd.DataFrame, sizes: np.ndarray, policy: Policy) -> np.ndarray:

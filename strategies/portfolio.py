@@ -51,8 +51,8 @@ def backtest_portfolio(
     funding
         symbol to rates by stamp, as fractions of the position's value; longs pay a positive rate, shorts receive it.
         Paid on what was held through the open of the first bar stamped at or after a payment, valued at that open. A
-        symbol that is not named takes the column `funding_rate` of its bars, if there is one: NaN where nothing is settled; one that was
-        filled forward onto every bar is refused.
+        symbol that is not named takes the column `funding_rate` of its bars, if there is one: NaN where nothing is
+        settled; one that was filled forward onto every bar is refused.
     slippage
         one column a symbol, by stamp: the share of the price by which a fill in that bar is worse, instead of
         ``costs.slippage``. It must have been known before the bar (`strategies.account.slippage`).

@@ -9,11 +9,17 @@ gives NaN. Volatility 0 is taken at its limit: the cap of the sizer binds.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, LookAheadError, did_you_mean
 from mlcore.plugins import SIZERS
+
+Sizer = Callable[..., pd.Series]
 
 
 def _share(name: str, value: float, *, sizer: str) -> float:
@@ -86,3 +92,36 @@ def study_rule(
     calm = (_positive("volatility", volatility, sizer="study_rule") / realised).clip(upper=1.0)
     size = (base * forecasts["signal"].abs() * forecasts["confidence"] * calm).clip(upper=cap)
     return np.sign(forecasts["signal"]) * size
+
+
+def sizes_of(
+    forecasts: pd.DataFrame, volatility: pd.Series, sizer: str | Sizer, params: Mapping[str, Any]
+) -> np.ndarray:
+    """Return ``(N,)`` sizes of a sizer, its word on every bar; refuse unknown parameters and sizes beyond 1.
+
+    Raises `LookAheadError` if the first half of the rows is sized otherwise where the second is not there.
+    """
+    name = sizer if isinstance(sizer, str) else getattr(sizer, "__name__", "sizer")
+    function: Sizer = SIZERS[sizer] if isinstance(sizer, str) else sizer
+    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for param in params:
+        if param not in known:
+            raise BarwiseError(
+                f"`sizer_params` names {param!r}, which sizer {name!r} does not take."
+                f"{did_you_mean(param, known)} It takes: {', '.join(known) or 'nothing'}."
+            )
+    sizes = np.asarray(function(forecasts, volatility, **params), dtype=np.float64)
+    if sizes.shape != (len(forecasts),) or (np.abs(sizes) > 1).any():
+        worst = np.nanmax(np.abs(sizes), initial=0.0)
+        raise BarwiseError(
+            f"`sizer` {name!r} gave {sizes.shape} sizes up to {worst}: it must give one in [-1, 1] for each of "
+            f"{len(forecasts)} forecasts."
+        )
+    if half := len(forecasts) // 2:
+        alone = np.asarray(function(forecasts.iloc[:half], volatility.iloc[:half], **params), dtype=np.float64)
+        if not np.array_equal(alone, sizes[:half], equal_nan=True):
+            raise LookAheadError(
+                f"`sizer` {name!r} sizes the first {half} of {len(forecasts)} forecasts otherwise where the later ones "
+                "are not there: it looks at other rows. Size each row from its own forecast and volatility."
+            )
+    return sizes

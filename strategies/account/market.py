@@ -115,7 +115,7 @@ def _check_settlements(symbol: str, rates: pd.Series) -> pd.Series:
     if close and rates.notna().all() and (rates.diff() == 0).mean() >= 0.5:
         raise BarwiseError(
             f"{symbol}: the column `funding_rate` of `bars` has a rate on every bar, mostly that of the bar before: it "
-            "was filled forward, and every bar would pay it. Leave NaN where nothing is settled, or give `funding`: the "
+            "was filled forward, and every bar would pay it. Leave NaN where nothing is settled, or give `funding`, "
             "rates by settlement stamp, which are taken as they are."
         )
     return rates

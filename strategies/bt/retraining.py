@@ -29,8 +29,9 @@ from strategies.bt.strategies import ForecastStrategy
 from strategies.costs import Costs
 from strategies.measures import returns_per_year
 from strategies.orders import checked_cash, checked_prices, make_plan
-from strategies.policy import VOLATILITY_WINDOW, Policy, PolicyWalk, annual_volatility, sizes_of
+from strategies.policy import VOLATILITY_WINDOW, Policy, PolicyWalk, annual_volatility
 from strategies.result import BacktestResult
+from strategies.sizers import sizes_of
 
 LabelOf = Callable[[pd.DataFrame], Label]
 

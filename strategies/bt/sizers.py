@@ -12,7 +12,8 @@ from mlcore.errors import BarwiseError
 from mlcore.plugins import SIZERS
 from strategies.bt.heard import Heard, heard_by
 from strategies.bt.indicators import number_to_stamp
-from strategies.policy import VOLATILITY_WINDOW, annual_volatility, sizes_of
+from strategies.policy import VOLATILITY_WINDOW, annual_volatility
+from strategies.sizers import sizes_of
 
 
 class WeightSizer(bt.Sizer):

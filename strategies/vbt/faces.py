@@ -16,7 +16,8 @@ from mlcore.errors import BarwiseError, LookAheadError, did_you_mean
 from mlcore.features import column_name, feature_table
 from mlcore.plugins import FEATURES, LABELS, SIZERS
 from mlcore.synthetic import random_market
-from strategies.policy import VOLATILITY_WINDOW, annual_volatility, forecast_rows, sizes_of
+from strategies.policy import VOLATILITY_WINDOW, annual_volatility, forecast_rows
+from strategies.sizers import sizes_of
 
 PROBE_BARS = 600  # a feature's columns are found on so many made-up bars
 

@@ -22,7 +22,8 @@ from strategies.orders import (
     order_targets,
     smallest_units,
 )
-from strategies.policy import Policy, Sizer, bars_per_year, forecast_rows, target_weights
+from strategies.policy import Policy, bars_per_year, forecast_rows, target_weights
+from strategies.sizers import Sizer
 
 P = TypeVar("P", bound=vbt.Portfolio)
 

@@ -22,16 +22,9 @@ from strategies.backtest import backtest
 from strategies.costs import Costs
 from strategies.measures import returns_per_year
 from strategies.orders import check_forecasts_before, checked_cash, order_targets
-from strategies.policy import (
-    VOLATILITY_WINDOW,
-    Policy,
-    annual_volatility,
-    forecast_rows,
-    sizes_of,
-    target_weights,
-    weights_of,
-)
+from strategies.policy import VOLATILITY_WINDOW, Policy, annual_volatility, forecast_rows, target_weights, weights_of
 from strategies.result import BacktestResult
+from strategies.sizers import sizes_of
 from strategies.vbt.accounts import Accounts, Orders
 from strategies.vbt.kept import KeptChunks, drop_chunks
 from strategies.vbt.run import FELL_BACK

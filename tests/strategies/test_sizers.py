@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import strategies.sizers  # noqa: F401
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, LookAheadError
 from mlcore.plugins import SIZERS
+from strategies.sizers import sizes_of
 
 OURS = ("confidence", "fixed", "study_rule", "volatility_target")
 
@@ -81,3 +81,20 @@ def test_volatility_target_is_what_it_says() -> None:
 def test_bad_parameters_are_refused(name: str, params: dict, word: str) -> None:
     with pytest.raises(BarwiseError, match=word):
         SIZERS[name](*views(), **params)
+
+
+@pytest.mark.parametrize("n", [2, 3, 400])
+def test_a_sizer_that_looks_at_later_rows_is_refused_where_it_is_used(n: int) -> None:
+    forecasts, volatility = (part.iloc[20:].head(n) for part in views(440))
+
+    def ranked(forecasts: pd.DataFrame, volatility: pd.Series) -> pd.Series:
+        return forecasts["signal"].rank(pct=True)  # among all rows, those to come included
+
+    def next_one(forecasts: pd.DataFrame, volatility: pd.Series) -> pd.Series:
+        return forecasts["signal"].shift(-1)
+
+    for sizer in (ranked, next_one):
+        with pytest.raises(LookAheadError, match=f"`sizer` '{sizer.__name__}' .* first {n // 2} of {n} .* other rows"):
+            sizes_of(forecasts, volatility, sizer, {})
+    for name in OURS:
+        assert len(sizes_of(forecasts, volatility, name, {})) == n
