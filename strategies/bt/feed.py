@@ -35,6 +35,42 @@ def stamps_to_numbers(index: pd.DatetimeIndex) -> np.ndarray:
     return (days + _EPOCH) + fraction
 
 
+# Cerebro asks every feed for its next bar and takes back those that come too early. With ``exactbars=1`` a feed of
+# backtrader has dropped an older bar by then and goes on with the one after: the bar is lost. Ours keep it.
+def _with_room(feed: Any, savemem: int = 0, replaying: bool = False) -> None:
+    """As `qbuffer` of a feed, with room for one bar more, and fit to be run again, as `optstrategy` does."""
+    for line in feed.lines:
+        line.qbuffer(savemem=savemem, extrasize=1)
+        line.set_idx(-1, force=True)  # else a buffer that was full begins the next run beyond its end
+
+
+def _unbound(feed: Any) -> None:
+    """Make a feed that was run with ``exactbars=1`` fit for a run that keeps its bars, as backtrader does not."""
+    for line in feed.lines:
+        if line.mode != line.UnBounded:
+            line.mode = line.UnBounded
+            line.reset()
+
+
+def _keep_for_later(feed: Any, size: int = 1) -> None:
+    """As `rewind` of a feed: take the newest bar back; it is the next to come."""
+    if feed.lines.datetime.mode == feed.lines.datetime.UnBounded:
+        feed.lines.rewind(size)
+        return
+    feed._barstack.appendleft([line[0] for line in feed.itersize()])
+    feed.backwards(force=True)
+
+
+class Double(bt.feed.DataClone):
+    """What `cerebro.resampledata` makes of a feed that is in Cerebro already."""
+
+    qbuffer, rewind = _with_room, _keep_for_later
+
+    def start(self) -> None:
+        super().start()
+        _unbound(self)
+
+
 class BarsFeed(bt.feed.DataBase):
     """A feed of bars (see `check_bars`): ``cerebro.adddata(BarsFeed(bars))``.
 
@@ -42,12 +78,17 @@ class BarsFeed(bt.feed.DataBase):
     into the line buffers whole. A bar is stamped at its open and known at its close: `next` sees it then.
     Works in all modes of Cerebro; `timeframe` and `compression` are read from the bars' modal step.
     Filters, `fromdate`, `todate` and `tzinput` go the slow way, bar by bar.
+
+    Further columns are shown where a subclass has lines of their names, as with backtrader's own feeds:
+    ``class Funded(BarsFeed): lines = ("funding_rate",)``. Features, labels and `WalkForwardStrategy` read them too.
     """
 
     params: Any = (("timeframe", None), ("compression", None))
 
     # What the broker would read instead of the bar's own prices while a bar is still forming.
     tick_open = tick_high = tick_low = tick_close = tick_volume = tick_openinterest = tick_last = None
+
+    qbuffer, rewind = _with_room, _keep_for_later
 
     def __init__(self, bars: pd.DataFrame | None = None) -> None:
         if bars is not None:
@@ -61,6 +102,10 @@ class BarsFeed(bt.feed.DataBase):
             self.p.timeframe, self.p.compression = timeframe, self.p.compression or compression
         self.p.compression = self.p.compression or 1
 
+    def clone(self, **params: Any) -> Double:
+        """Return what cerebro resamples beside this feed."""
+        return Double(dataname=self, **params)
+
     @property
     def index(self) -> pd.DatetimeIndex:
         """The stamps of the bars."""
@@ -68,8 +113,9 @@ class BarsFeed(bt.feed.DataBase):
 
     def start(self) -> None:
         super().start()
+        _unbound(self)
         bars = self.p.dataname
-        columns = {name: bars[name].to_numpy(np.float64) for name in _COLUMNS if name in bars.columns}
+        columns = {name: bars[name].to_numpy(np.float64) for name in self.getlinealiases() if name in bars.columns}
         columns["datetime"] = stamps_to_numbers(bars.index)
         self._values = [columns.get(name) for name in self.getlinealiases()]
         self._size, self._next_row = len(bars), 0
@@ -124,6 +170,11 @@ class BarsFeed(bt.feed.DataBase):
     def _tick_fill(self, force: bool = False) -> None:
         if not self._plain:
             super()._tick_fill(force=force)
+
+
+def columns_of(data: Any) -> tuple[str, ...]:
+    """Return the names of a feed's lines that are columns of bars: prices, volume, and what a subclass has besides."""
+    return (*_COLUMNS[:5], *(name for name in data.getlinealiases() if name not in (*_COLUMNS, "datetime")))
 
 
 def _timeframe(index: pd.DatetimeIndex) -> tuple[Any, int]:
