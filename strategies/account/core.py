@@ -229,7 +229,8 @@ def _target(
         kinds[s] = BY_DRAWDOWN if flat else TIME
     if ask * units <= 0 and np.isnan(market.unit[row, s]):
         ask = 0.0  # barriers that nobody can place: nothing is opened
-    if compiled_is_dust_change(ask, symbols[ASKED, s]) and not (due and ask == 0):
+    leaves = ask == 0 and units != 0 and (flat or due)  # also what cash could not cover when it was told to before
+    if compiled_is_dust_change(ask, symbols[ASKED, s]) and not leaves:
         return np.nan
     symbols[ASKED, s] = ask
     return ask
