@@ -50,12 +50,13 @@ class FeatureIndicator(bt.Indicator):
         names, waits = _probed(self._name, tuple(sorted(given.items())), self._columns)
         self._place = _place(names, self.p.column)
         self.addminperiod(waits + 1)
+        self.plotinfo.plotname = self.plotinfo.plotname or column_name(*self._recipe)
         self._shown: list[list[float]] = []  # of the warm-up
         self._bars: NewestBars | None = None
         self._heard = 0
 
     def _plotlabel(self) -> list[str]:
-        return [column_name(*self._recipe)]
+        return []  # the name says it
 
     def once(self, start: int, end: int) -> None:
         values = np.asarray(feature_table(self._frame(end), [self._recipe]))[:, self._place]

@@ -39,7 +39,7 @@ MODES = [
     {"preload": preload, "runonce": runonce, "exactbars": exactbars}
     for preload, runonce, exactbars in itertools.product([True, False], [True, False], [0, 1, -1, -2])
 ]
-FEEDS = ["one", "two", "with gaps", "slower", "resampled", "resampled apart", "three"]
+FEEDS = ["one", "two", "with gaps", "slower", "between", "resampled", "resampled apart", "three"]
 LABEL = functools.partial(direction, horizon=4)
 TOLD = forecasts_of().join(forecasts_of(quantiles=True)[["q10", "q50", "q90"]])
 HALF = {"timeframe": bt.TimeFrame.Minutes, "compression": 240, "name": "long"}
@@ -68,6 +68,7 @@ def fill(cerebro, feeds):
     more = {
         "two": [other],
         "with gaps": [other.drop(other.index[[3, 4, 30, 31, 77]])],
+        "between": [other.iloc[::7].set_axis(other.index[::7] + pd.Timedelta("30min"))],
         "slower": [random_bars(60, seed=9, interval="2h")],
         "three": [other.drop(other.index[[3, 4, 30, 31, 77]])],
     }
@@ -134,7 +135,7 @@ def test_what_is_compared_is_there(feeds, folder):
     found, table = plain(folder, feeds)
     assert table["timestamp"].is_monotonic_increasing and len(table) >= len(BARS)
     named = [
-        *("forecast.signal", "RegimeIndicator.efficiency", "FeatureIndicator.value", "confidence.confidence"),
+        *("forecast.signal", "RegimeIndicator.efficiency", "rsi_window7.value", "confidence.confidence"),
         *("quantiles.low", "exposure.exposure", "retrained.calendar"),
     ]
     assert all(table[name].notna().sum() >= 2 for name in named)

@@ -66,7 +66,7 @@ def test_every_amount_stands_in_its_column() -> None:
         "net profit": "+72.00", "value traded": "2,100.00", "break-even commission": f"{92 / 2100:.4%}",
     }  # fmt: skip
     assert second[1:5] == ["+97.00", "20.00", "5.00", "0.00"]
-    assert "commission 0.200% of each fill's value, slippage 0.050% of each fill's price" in text(body)
+    assert "commission 0.200% of each fill's value, slippage 0.050% of its price" in text(body)
     head, first = tables(costs_body(replace(study, results={"backtrader": without}, baselines={})))[0]
     assert "funding" not in head
     assert first[1:] == ["+97.00", "20.00", "5.00", "+72.00", "2,100.00", f"{92 / 2100:.4%}"]
