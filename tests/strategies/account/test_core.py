@@ -171,7 +171,7 @@ def test_funding_is_paid_at_its_stamps_on_what_was_held_through_the_open():
     rates = pd.Series([0.01, 0.02, -0.03], stamps[[1, 3, 6]] + pd.Timedelta("1ms"))
     for side in (1.0, -1.0):
         for result in one(rows, [0.5 * side] * 5 + [0.0] * 3, funding={"A": rates}):
-            paid = result.extras["funding_paid"]
+            paid = result.extras["holding_paid"]
             # Entered at the open of row 1: nothing there. At row 3 on 50 units at 110. Left at the open of row 6: paid.
             assert paid.tolist() == pytest.approx([0, 0, 0, side * 0.02 * 50 * 110, 0, 0, side * -0.03 * 50 * 100, 0])
             assert result.metrics["final_value"] == pytest.approx(10_000 - paid.sum())
@@ -180,11 +180,11 @@ def test_funding_is_paid_at_its_stamps_on_what_was_held_through_the_open():
 def test_funding_is_valued_at_the_open_where_the_close_is_not_known():
     rows = [*quiet(2), (110.0, 130.0, 100.0, 120.0), (120.0, 120.0, 120.0, 120.0)]
     for result in one(rows, [0.5] * 4, funding={"A": pd.Series([0.01], bars_of(rows).index[[2]])}):
-        assert result.extras["funding_paid"].tolist() == pytest.approx([0, 0, 0.01 * 50 * 110, 0])
+        assert result.extras["holding_paid"].tolist() == pytest.approx([0, 0, 0.01 * 50 * 110, 0])
     gone = {"A": bars_of(quiet(4)), "B": bars_of([(50, 50, 50, 50), (50, 60, 40, 55), None, None])}
     rates = pd.Series([0.01], gone["A"].index[[2]])
     for result in both(gone, {"A": [0.0] * 4, "B": [0.5] * 4}, funding={"B": rates}):
-        assert result.extras["funding_paid"].tolist() == pytest.approx([0, 0, 0.01 * 100 * 55, 0])
+        assert result.extras["holding_paid"].tolist() == pytest.approx([0, 0, 0.01 * 100 * 55, 0])
 
 
 def test_the_column_funding_rate_is_used_and_a_payment_inside_a_bar_is_settled_at_the_next_open():
@@ -194,7 +194,7 @@ def test_the_column_funding_rate_is_used_and_a_payment_inside_a_bar_is_settled_a
         assert result.metrics["funding_paid"] == pytest.approx(50)
     late = pd.Series([0.01], bars.index[[1]] + pd.Timedelta("20min"))
     for result in both({"A": bars}, weights, funding={"A": late}):
-        assert result.extras["funding_paid"].tolist() == pytest.approx([0, 0, 50, 0])
+        assert result.extras["holding_paid"].tolist() == pytest.approx([0, 0, 50, 0])
 
 
 def test_what_cash_cannot_pay_of_funding_is_owed_and_paid_as_soon_as_there_is_cash():
@@ -220,7 +220,8 @@ def test_what_is_owed_is_paid_before_another_symbol_is_bought():
 def test_borrow_is_paid_by_shorts_for_the_time_between_bars():
     for side, share in ((-1.0, 4 / (365 * 24)), (1.0, 0.0)):
         for result in one(quiet(6), [0.5 * side] * 6, rules=RiskRules(borrow=0.1)):
-            assert result.metrics["funding_paid"] == pytest.approx(0.1 * 5_000 * share)
+            assert result.metrics["borrow_paid"] == pytest.approx(0.1 * 5_000 * share)
+            assert result.metrics["funding_paid"] == 0
 
 
 def weights_of(result):
