@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from strategies.account_study import study_account
+from strategies.account_study import study_one_of
 from strategies.allocation import WAYS, Way, allocate
 from strategies.cli import parse_config, run_cli
 from strategies.config import flag
@@ -75,14 +75,17 @@ def main() -> None:
     table = Table(title=f"{len(bars)} coins, {first:%Y-%m-%d} to {last:%Y-%m-%d}, one account")
     for name in ("account", "Sharpe", "return", "drawdown", "turnover", "orders", "commission", "engines differ", "s"):
         table.add_column(name, justify="left" if name == "account" else "right")
-    accounts = {way: traded(f"model, {way}", table, bars, weights, config, run) for way, weights in shared.items()}
+    accounts = {
+        f"shared by {way}": traded(f"model, {way}", table, bars, weights, config, run)
+        for way, weights in shared.items()
+    }
     traded("buy and hold, equal", table, bars, allocate(held, bars), config)
     Console(width=140).print(table)
     if config.out:
         title = f"{config.model}, {len(bars)} coins in one account shared by {config.way}"
-        rivals = {f"shared by {way}": one[0]["backtrader"] for way, one in accounts.items() if way != config.way}
-        options: dict[str, Any] = {"rivals": rivals, "config": asdict(config), "notes": run.notes}
-        study = study_account(*accounts[config.way], title=title, seconds=time.perf_counter() - started, **options)
+        options: dict[str, Any] = {"title": title, "config": asdict(config), "notes": run.notes}
+        options["seconds"] = time.perf_counter() - started
+        study = study_one_of(accounts, f"shared by {config.way}", **options)
         write_study(study, config.out, overwrite=config.overwrite)
 
 

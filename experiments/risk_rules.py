@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strategies.account import RiskRules, clock_of
-from strategies.account_study import study_account
+from strategies.account_study import study_one_of
 from strategies.cli import parse_config, run_cli
 from strategies.config import flag
 from strategies.costs import Costs
@@ -71,26 +71,21 @@ def main() -> None:
     for name in ("rules", "Sharpe", "return", "drawdown", "orders", "commission", "funding", "engines differ"):
         table.add_column(name, justify="left" if name == "rules" else "right")
     traded("weights alone, no funding", table, bars, weights, RiskRules(), {}, run)
-    accounts = {}
-    for key, name, rules in (
-        ("weights", "weights alone", RiskRules()),
-        ("barriers", "+ triple barrier", barred),
-        ("risk", "+ 2% risk a trade, 6% heat", limited),
-        ("small", "+ 5% positions", replace(limited, max_position=0.05)),
-        ("drawdown", "+ flat at 15% drawdown for 30 days", replace(barred, max_drawdown=0.15, pause=720)),
-        ("once", "a view is traded once", replace(barred, reenter=False)),
-    ):
-        accounts[key] = name, *traded(name, table, bars, weights, rules, funding, run)
+    kept = {
+        "weights": ("weights alone", RiskRules()),
+        "barriers": ("+ triple barrier", barred),
+        "risk": ("+ 2% risk a trade, 6% heat", limited),
+        "small": ("+ 5% positions", replace(limited, max_position=0.05)),
+        "drawdown": ("+ flat at 15% drawdown for 30 days", replace(barred, max_drawdown=0.15, pause=720)),
+        "once": ("a view is traded once", replace(barred, reenter=False)),
+    }
+    accounts = {name: traded(name, table, bars, weights, rules, funding, run) for name, rules in kept.values()}
     Console(width=140).print(table)
     if config.out:
-        name, *account = accounts.pop(config.rules)
-        rivals = {name: results["backtrader"] for name, results, _ in accounts.values()}
-        options: dict[str, Any] = {"rivals": rivals, "config": asdict(config), "notes": run.notes}
-        options |= {
-            "title": f"{config.model}, {len(bars)} perpetuals: {name}",
-            "seconds": time.perf_counter() - started,
-        }
-        study = study_account(*account, **options)
+        options: dict[str, Any] = {"config": asdict(config), "notes": run.notes}
+        options["title"] = f"{config.model}, {len(bars)} perpetuals: {kept[config.rules][0]}"
+        options["seconds"] = time.perf_counter() - started
+        study = study_one_of(accounts, kept[config.rules][0], **options)
         write_study(study, config.out, overwrite=config.overwrite)
 
 

@@ -73,6 +73,15 @@ def study_account(
     )
 
 
+Account = tuple[dict[str, BacktestResult], dict[str, Any] | None]  # as `backtest_portfolio` returns it
+
+
+def study_one_of(accounts: Mapping[str, Account], name: str, **options: Any) -> AccountStudy:
+    """Return the study of the account of that `name`, all others its rivals; `options` are those of `study_account`."""
+    rivals = {other: next(iter(results.values())) for other, (results, _) in accounts.items() if other != name}
+    return study_account(*accounts[name], rivals=rivals, **options)
+
+
 def _baselines(plan: AccountPlan, engine: str, days_per_year: float) -> dict[str, BacktestResult]:
     """Trade what needs no view: all symbols held alike, and nothing."""
     if engine == "backtrader":

@@ -123,7 +123,7 @@ class RegimeIndicator(bt.Indicator):
         moves = closes[1:] / closes[:-1] - 1.0
         windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(moves, int(self.p.window)))
         ratio = efficiency_ratio(windows)
-        return ratio, np.sign(ratio) * (np.abs(ratio) >= self.p.trend)
+        return ratio, np.where(np.abs(ratio) >= self.p.trend, np.sign(ratio), 0.0)
 
     def next(self) -> None:
         ratio, regime = self._told(np.array(self.data.close.get(size=int(self.p.window) + 1)))

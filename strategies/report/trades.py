@@ -144,7 +144,7 @@ def _level(name: str, price: float, ends: np.ndarray, color: str) -> go.Scatter:
         x=ends,
         y=[price, price],
         mode="lines+text",
-        line={"color": color, "width": 1.6, "dash": "7px,4px"},
+        line={"color": color, "width": 1.6, "dash": "4px,2px"},
         text=[name, ""],
         textposition="top right",
         textfont={"color": color, "size": 11},
