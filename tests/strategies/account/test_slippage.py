@@ -24,6 +24,7 @@ def test_the_share_of_the_range_by_hand():
     bars = pd.DataFrame({"open": 100.0, "high": 102.0, "low": 98.0, "close": 100.0, "volume": 10.0}, index)
     assert atr_slippage(bars, 0.1, window=2).tolist() == pytest.approx([0, 0, 0, 0.004])
     assert volume_slippage(bars, 500.0, impact=0.02, window=2).tolist() == pytest.approx([0.05, 0.05, 0.01, 0.01])
+    assert volume_slippage(bars, 500.0, impact=0.5, window=2).tolist() == pytest.approx([0.05] * 4)  # at most
 
 
 def test_both_engines_fill_at_it():
