@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from mlcore.bars.clock import bar_interval
 from mlcore.confidence import Views, centre, confidence_rule
-from mlcore.errors import BarwiseError, LookAheadError
+from mlcore.errors import BarwiseError, LookAheadError, did_you_mean
 from mlcore.tasks import Task
 
 LEADING = ("signal", "confidence")
@@ -129,15 +130,24 @@ def check_forecasts(forecasts: pd.DataFrame, bars: pd.DataFrame, in_sample: bool
     they. Refused (`BarwiseError`): missing columns, stamps that
     are not increasing and unique or are no bars, a signal outside [-1, 1] or a confidence outside [0, 1].
     """
-    missing = [name for name in (*LEADING, "fold", "trained_through") if name not in forecasts.columns]
-    if missing:
-        raise BarwiseError(f"`forecasts` lack {', '.join(missing)}; make them with walk_forward or make_forecasts.")
+    check_columns(forecasts, (*LEADING, "fold", "trained_through"))
     _check_stamps(forecasts.index, bars.index)
     check_interval(forecasts.index, bars.index)
     _check_range(forecasts, "signal", -1.0, 1.0)
     _check_range(forecasts, "confidence", 0.0, 1.0)
     if not in_sample:
         check_trained_through(forecasts)
+
+
+def check_columns(forecasts: pd.DataFrame, names: Iterable[str] = LEADING) -> None:
+    """Refuse a frame without the columns `names`, and say so where it looks like bars."""
+    missing = [name for name in names if name not in forecasts.columns]
+    if missing:
+        swapped = " These are bars: are the two frames swapped?" if {"open", "close"} <= set(forecasts.columns) else ""
+        raise BarwiseError(
+            f"`forecasts` lack {', '.join(missing)}; make them with walk_forward or make_forecasts.{swapped}"
+            f"{did_you_mean(missing[0], map(str, forecasts.columns))}"
+        )
 
 
 def _check_stamps(stamps: pd.Index, bars: pd.Index) -> None:

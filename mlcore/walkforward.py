@@ -14,10 +14,11 @@ from joblib import Parallel, delayed
 
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
-from mlcore.folds import Fold, Length, WalkForward
+from mlcore.folds import Fold, Length, WalkForward, check_share
 from mlcore.forecasts import ReturnScale, make_forecasts
 from mlcore.incremental import Updates, check_incremental, check_warm_start, cuts_of
-from mlcore.models import MODELS
+from mlcore.kinds import checked
+from mlcore.models.make import as_model
 from mlcore.refit import Outcome, Shared, run_fold
 from mlcore.stack import Member, Stack, stack
 from mlcore.store.outcomes import KeptFolds
@@ -53,6 +54,7 @@ class WalkForwardRun:
     explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
+@checked
 def walk_forward(
     bars: pd.DataFrame,
     model: Any,
@@ -131,7 +133,7 @@ def walk_forward(
         Tables that do not belong together, fewer bars than one fold needs, or no fold that could be fitted.
     """
     stride = check_stride(stride)
-    model = MODELS[model]() if isinstance(model, str) else model
+    model = as_model(model)
     check_confidence(confidence, label.task, model)
     if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
         model.check_task(label.task)
@@ -165,6 +167,7 @@ def walk_forward(
     return run
 
 
+@checked
 def walk_forward_seeds(
     bars: pd.DataFrame,
     model: Any,
@@ -181,7 +184,7 @@ def walk_forward_seeds(
 
     Each run is what ``walk_forward(..., seed=seed, batched=True)`` gives, up to rounding.
     """
-    model = MODELS[model]() if isinstance(model, str) else model
+    model = as_model(model)
     check_batched(model, warm_start=False)
     one = stack({"": Member(bars, features, label)}, model.lookback, max_gap)
     plan = split(one, folds)
@@ -206,6 +209,7 @@ def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
 
 def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) -> Shared:
     """Return what the folds of `plan` read of a stack; `options` are the other fields of `Shared`."""
+    check_share(options["validation"], "validation")
     return Shared(
         model=model,
         task=stacked.task,

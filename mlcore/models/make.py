@@ -38,6 +38,23 @@ def make_model(name: str, preset: str | None = None, **set_: Any) -> Any:
     return kind(**(values | given))
 
 
+def as_model(model: Any) -> Any:
+    """Return `model` if it is one; of a name or an import path, the model of its own defaults.
+
+    Raises BarwiseError for what cannot be fitted on windows: a class, a bare scikit-learn estimator, anything else.
+    """
+    if isinstance(model, str):
+        return make_model(model)
+    if isinstance(model, type):
+        raise BarwiseError(f"`model` is the class {model.__name__}; give a model made of it: `{model.__name__}()`.")
+    if not (hasattr(model, "fit") and hasattr(model, "lookback")):
+        way = "a name (`lightgbm`), or a model of `mlcore.models`"
+        if hasattr(model, "fit"):
+            way = "wrap it: `mlcore.models.sklearn.Sklearn(estimator)`, or name it by its path, package.module.Class"
+        raise BarwiseError(f"`model` is a {type(model).__name__}, which reads no windows of bars: {way}.")
+    return model
+
+
 def _preset(name: str, kind: Any, preset: str | None) -> dict[str, Any]:
     if preset is None:
         return {}

@@ -19,7 +19,7 @@ from mlcore.features.recipes import Recipe
 from mlcore.folds import Block, Fold, Usable, WalkForward
 from mlcore.gaps import label_mask
 from mlcore.live import LiveForecaster
-from mlcore.models import MODELS
+from mlcore.models.make import as_model
 from mlcore.refit import Outcome, fitted, judge, outcome_of, watched
 from mlcore.retraining.clock import Pending, Retrain, RetrainClock, Said
 from mlcore.retraining.rules import Rule, Standing, right
@@ -68,7 +68,7 @@ class StrictWalk(RetrainClock):
         store: str | Path | None = None,
     ) -> None:
         super().__init__(folds, rules)
-        self.model = MODELS[model]() if isinstance(model, str) else model
+        self.model = as_model(model)
         self.label, self.features, self.max_gap = label, features, max_gap
         self.store = None if store is None else Path(store)
         self._name = None if store is None else model_name(self.model)

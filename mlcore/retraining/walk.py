@@ -13,7 +13,7 @@ import pandas as pd
 from mlcore.confidence import check_confidence
 from mlcore.folds import Block, Fold, WalkForward
 from mlcore.incremental import check_warm_start
-from mlcore.models import MODELS
+from mlcore.models.make import as_model
 from mlcore.refit import Inputs, Outcome, Shared, fitted, forecast_block, judge, outcome_of, watched
 from mlcore.retraining.clock import Retrain, RetrainClock, Said
 from mlcore.retraining.rules import Rule, Standing, right
@@ -72,7 +72,7 @@ class RetrainedWalk(RetrainClock):
         shuffle_labels: bool = False,
     ) -> None:
         super().__init__(folds, rules)
-        model = MODELS[model]() if isinstance(model, str) else model
+        model = as_model(model)
         check_confidence(confidence, label.task, model)
         if hasattr(model, "check_task"):
             model.check_task(label.task)
