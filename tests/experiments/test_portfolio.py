@@ -2,23 +2,18 @@
 
 from pathlib import Path
 
-import pytest
-
-from experiments.portfolio import main
 from strategies.allocation import WAYS
-from strategies.cli import run_cli
 from tests.conftest import random_bars
 
 
-def test_every_way_has_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_every_way_has_a_row(script, tmp_path: Path) -> None:
     files = []
     for seed, name in enumerate(("AAAUSDT", "BBBUSDT", "CCCUSDT")):
         files.append(str(tmp_path / f"{name}.parquet"))
         random_bars(700, seed=seed).iloc[200 * (seed == 2) :].to_parquet(files[-1])
-    words = ["portfolio.py", "--bars", *files, "--train", "12D", "--test", "6D", "--entry", "0.02", "--coins", "2"]
-    monkeypatch.setattr("sys.argv", words)
-    run_cli(main)
-    said = capsys.readouterr().out
+    words = ["--bars", *files, "--train", "12D", "--test", "6D", "--entry", "0.02", "--coins", "2"]
+    code, said, err = script("portfolio", *words)
+    assert code == 0, err
     assert "2 coins" in said and "buy and hold" in said
     rows = [line for line in said.splitlines() if any(f"model, {way}" in line for way in WAYS)]
     assert len(rows) == 3 and all(int(row.split("│")[6].replace(",", "")) > 0 for row in rows)

@@ -3,14 +3,11 @@
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
-from experiments.risk_rules import main
-from strategies.cli import run_cli
 from tests.conftest import random_bars
 
 
-def test_every_rule_has_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_every_rule_has_a_row(script, tmp_path: Path) -> None:
     files, rates = [], []
     for seed, name in enumerate(("AAAUSDT", "BBBUSDT")):
         files.append(str(tmp_path / f"{name}.parquet"))
@@ -18,11 +15,9 @@ def test_every_rule_has_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         bars.to_parquet(files[-1])
         rates.append(pd.DataFrame({"symbol": name, "funding_rate": 0.001}, bars.index[::8]))
     pd.concat(rates).to_parquet(tmp_path / "funding.parquet")
-    words = ["risk_rules.py", "--bars", *files, "--funding", str(tmp_path / "funding.parquet"), "--model", "linear"]
-    monkeypatch.setattr("sys.argv", [*words, "--train", "12D", "--test", "6D", "--entry", "0.02"])
-    run_cli(main)
-    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    words = ["--bars", *files, "--funding", tmp_path / "funding.parquet", "--model", "linear"]
+    rows = script("risk_rules", *words, "--train", "12D", "--test", "6D", "--entry", "0.02").rows
     assert len(rows) == 7
-    funding = [float(row[7].replace(",", "")) for row in rows]
+    funding = [float(row[6].replace(",", "")) for row in rows]
     assert funding[0] == 0 and any(funding[1:])
-    assert int(rows[2][5].replace(",", "")) > int(rows[6][5].replace(",", ""))  # entering anew is more orders
+    assert int(rows[2][4].replace(",", "")) > int(rows[6][4].replace(",", ""))  # entering anew is more orders
