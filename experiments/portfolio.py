@@ -39,12 +39,12 @@ class PortfolioConfig:
 def main() -> None:
     config = parse_config(PortfolioConfig, None, __doc__)
     from mlcore import WalkForward, direction, read_panel, walk_forward_panel
-    from mlcore.bars import between
+    from mlcore.bars import panel_between
     from mlcore.models import make_model
     from strategies.allocation import WAYS, allocate
     from strategies.policy import Policy, target_weights
 
-    cut = {symbol: between(bars, config.start, config.end) for symbol, bars in read_panel(config.bars).items()}
+    cut = panel_between(read_panel(config.bars), config.start, config.end)
     longest = sorted(cut, key=lambda symbol: -len(cut[symbol]))[: config.coins]
     panel = {symbol: cut[symbol] for symbol in sorted(longest)}
     run = walk_forward_panel(

@@ -38,11 +38,11 @@ class RiskConfig:
 def main() -> None:
     config = parse_config(RiskConfig, None, __doc__)
     from mlcore import WalkForward, read_panel, triple_barrier, walk_forward_panel
-    from mlcore.bars import between
+    from mlcore.bars import panel_between
     from strategies.account import clock_of
     from strategies.policy import Policy, target_weights
 
-    panel = {symbol: between(bars, config.start, config.end) for symbol, bars in read_panel(config.bars).items()}
+    panel = panel_between(read_panel(config.bars), config.start, config.end)
     barriers: dict[str, Any] = {"horizon": config.horizon, "stop": config.width, "profit": config.width}
     label = partial(triple_barrier, **barriers, volatility_window=config.window)
     run = walk_forward_panel(panel, config.model, label=label, folds=WalkForward(config.train, config.test))

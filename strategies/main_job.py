@@ -16,7 +16,7 @@ import pandas as pd
 
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore import models
-from mlcore.bars import bars_sha256, missing_bars, read_bars
+from mlcore.bars import bars_sha256, between, missing_bars, read_bars
 from mlcore.bars.panel import symbol_of
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError, BarwiseWarning
@@ -188,6 +188,7 @@ def with_warnings(make: Callable[[], Study]) -> Study:
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
     bars = read_bars(config.file, repair=repairs_of(config.repair), stamped=config.stamped, symbol=config.symbol)
+    bars = between(bars, config.start, config.end)
     model = make_model(config.model, config)
     protocol = StudyProtocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
     return study_of(protocol, model, f"{config.model} on {Path(config.file).name}", started)

@@ -165,7 +165,7 @@ def clip_note(orders: pd.DataFrame) -> str:
     partial, rejected = int(counts.get("partial", 0)), int(counts.get("rejected", 0))
     if not partial + rejected:
         return ""
-    return f"of {len(orders)} orders {partial} were filled in part and {rejected} rejected: see their `reason`"
+    return f"orders given: {len(orders):,}; filled in part: {partial:,}, rejected: {rejected:,} (see their `reason`)"
 
 
 def orders_table(engine: str, symbol: str | list[str], index: pd.Index, rows: list[tuple]) -> pd.DataFrame:

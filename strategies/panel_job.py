@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mlcore.bars import panel_between
 from mlcore.errors import BarwiseError
 from mlcore.features import table_for
 from mlcore.panel import PanelRun, read_panel, symbols_in, walk_forward_panel
@@ -141,7 +142,8 @@ def _study(pool: Pool, symbol: str) -> Study:
 
 def _read(config: StudyConfig) -> dict[str, pd.DataFrame]:
     symbols = _symbols(config) or None
-    return read_panel(_files(config), symbols=symbols, repair=repairs_of(config.repair), stamped=config.stamped)
+    panel = read_panel(_files(config), symbols=symbols, repair=repairs_of(config.repair), stamped=config.stamped)
+    return panel_between(panel, config.start, config.end)
 
 
 def _files(config: StudyConfig) -> list[str]:

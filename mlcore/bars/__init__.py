@@ -7,7 +7,7 @@ from mlcore.bars.known import join_known, known_at, resample
 from mlcore.bars.oddities import spikes
 from mlcore.bars.read import read_bars
 from mlcore.bars.rules import REPAIRS
-from mlcore.bars.span import between
+from mlcore.bars.span import between, panel_between
 
 __all__ = [
     "REPAIRS",
@@ -18,6 +18,7 @@ __all__ = [
     "join_known",
     "known_at",
     "missing_bars",
+    "panel_between",
     "read_bars",
     "resample",
     "spikes",

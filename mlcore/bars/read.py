@@ -50,10 +50,11 @@ def read_bars(
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if path.is_dir():
+        raise BarsError(f"this is a folder: name a file in it.{_an_example(path)}")
     if not path.is_file():
         near = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise BarsError(f"the file {what}.{did_you_mean(path.name, near)} (`{BUNDLED}` needs no file.)")
+        raise BarsError(f"the file does not exist.{did_you_mean(path.name, near)} (`{BUNDLED}` needs no file.)")
     if path.stat().st_size == 0:
         raise BarsError("the file is empty (0 bytes).")
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix.lower() not in _PACKED), "").lower()
@@ -62,6 +63,13 @@ def _read(path: Path) -> pd.DataFrame:
     if kind in _CSV:
         return _read_csv(path)
     raise BarsError(f"the kind {kind or '(no suffix)'!r} is not known; use .parquet, .feather or .csv.")
+
+
+def _an_example(folder: Path) -> str:
+    """Return the first file of a folder that could hold bars, in a sentence."""
+    known = {*_PARQUET, *_FEATHER, *_CSV}
+    found = sorted(item.name for item in folder.iterdir() if item.is_file() and known & set(item.suffixes))
+    return f" It holds {len(found)}, the first is {found[0]!r}." if found else " It holds none of a kind that is read."
 
 
 def _read_arrow(path: Path, kind: str) -> pd.DataFrame:
