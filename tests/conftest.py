@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy, torch and LightGBM start their pools
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -42,6 +43,22 @@ def random_bars(n: int = 600, *, seed: int = 0, interval: str = "1h", volatility
 def bars() -> pd.DataFrame:
     """600 hourly bars of a random walk."""
     return random_bars()
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry a walk-forward that the cache really did."""
+    import mlcore.cache
+
+    done: list[int] = []
+    walk_forward = mlcore.cache.walk_forward
+
+    def counted(*args: Any, **options: Any) -> Any:
+        done.append(1)
+        return walk_forward(*args, **options)
+
+    monkeypatch.setattr(mlcore.cache, "walk_forward", counted)
+    return done
 
 
 def pytest_configure(config: pytest.Config) -> None:

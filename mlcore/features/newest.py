@@ -87,11 +87,16 @@ class NewestBars:
 class _Part:
     """One recipe: how its newest value is made, over how many bars, and where in the row it goes."""
 
-    made: Callable[..., Any]
+    feature: Callable[..., Any]  # as it is registered: what it wraps could not be pickled
     params: dict[str, Any]
     length: int
     columns: slice
     plain: bool  # reads plain arrays, no DataFrame
+
+    @property
+    def made(self) -> Callable[..., Any]:
+        """The function that makes it: of plain arrays the one inside."""
+        return getattr(self.feature, "__wrapped__", self.feature) if self.plain else self.feature
 
 
 class NewestRow:
@@ -129,8 +134,7 @@ class NewestRow:
         made = [f"{column}_{part}" for part in table.columns] if isinstance(table, pd.DataFrame) else [column]
         self.names += made
         length = self.keep if getattr(feature, "recursive", False) else int(known.argmax()) + 1
-        plain = getattr(feature, "__wrapped__", feature)
-        part = _Part(plain, params, length, slice(start, start + len(made)), plain=True)
+        part = _Part(feature, params, length, slice(start, start + len(made)), plain=True)
         if not _agree(part, bars, values[-1]):
             part = _Part(feature, params, length, part.columns, plain=False)
         return part

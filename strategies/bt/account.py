@@ -140,8 +140,7 @@ class AccountLog(OrderLog):
 def build_account(plan: AccountPlan, *, days_per_year: float = 365.0, **options: Any) -> bt.Cerebro:
     """Return a Cerebro ready to run: one feed a symbol, one broker with one cash, strategy, analyzers.
 
-    `options` are Cerebro's own. ``exactbars=1`` works where all symbols have all bars: backtrader loses a bar of a feed
-    that it has to wait for.
+    `options` are Cerebro's own.
     """
     path = AccountPath(plan)
     cerebro = bt.Cerebro(**{"stdstats": False, **options})

@@ -19,6 +19,9 @@ class EquityCurve(bt.Analyzer):
     def next(self) -> None:
         self._keep(self._broker.getvalue())
 
+    def stop(self) -> None:
+        self._broker = None  # an analysis that an optimisation sends home would take the whole run with it
+
 
 class OrderLog(bt.Analyzer):
     """Every order that ended: ``get_analysis()`` is a list of tuples, in the order they ended.
@@ -116,6 +119,12 @@ class DailySharpe(bt.analyzers.SharpeRatio):
 
     def __init__(self) -> None:
         self.timereturn = DailyReturns(timeframe=self.p.timeframe, compression=self.p.compression, fund=self.p.fund)
+
+    def stop(self) -> None:
+        super().stop()
+        child = self.timereturn  # backtrader lets the run go of an analyzer that is sent home, and forgets its children
+        for name in ("strategy", "_parent", *(name for name in vars(child) if name.startswith("data"))):
+            setattr(child, name, None)
 
 
 class DrawDown(bt.analyzers.DrawDown):

@@ -36,6 +36,42 @@ def stamps_to_numbers(index: pd.DatetimeIndex) -> np.ndarray:
     return (days + _EPOCH) + fraction
 
 
+# Cerebro asks every feed for its next bar and takes back those that come too early. With ``exactbars=1`` a feed of
+# backtrader has dropped an older bar by then and goes on with the one after: the bar is lost. Ours keep it.
+def _with_room(feed: Any, savemem: int = 0, replaying: bool = False) -> None:
+    """As `qbuffer` of a feed, with room for one bar more, and fit to be run again, as `optstrategy` does."""
+    for line in feed.lines:
+        line.qbuffer(savemem=savemem, extrasize=1)
+        line.set_idx(-1, force=True)  # else a buffer that was full begins the next run beyond its end
+
+
+def _unbound(feed: Any) -> None:
+    """Make a feed that was run with ``exactbars=1`` fit for a run that keeps its bars, as backtrader does not."""
+    for line in feed.lines:
+        if line.mode != line.UnBounded:
+            line.mode = line.UnBounded
+            line.reset()
+
+
+def _keep_for_later(feed: Any, size: int = 1) -> None:
+    """As `rewind` of a feed: take the newest bar back; it is the next to come."""
+    if feed.lines.datetime.mode == feed.lines.datetime.UnBounded:
+        feed.lines.rewind(size)
+        return
+    feed._barstack.appendleft([line[0] for line in feed.itersize()])
+    feed.backwards(force=True)
+
+
+class Double(bt.feed.DataClone):
+    """What `cerebro.resampledata` makes of a feed that is in Cerebro already."""
+
+    qbuffer, rewind = _with_room, _keep_for_later
+
+    def start(self) -> None:
+        super().start()
+        _unbound(self)
+
+
 class BarsFeed(bt.feed.DataBase):
     """A feed of bars (see `check_bars`): ``cerebro.adddata(BarsFeed(bars))``.
 
@@ -50,6 +86,8 @@ class BarsFeed(bt.feed.DataBase):
     # What the broker would read instead of the bar's own prices while a bar is still forming.
     tick_open = tick_high = tick_low = tick_close = tick_volume = tick_openinterest = tick_last = None
 
+    qbuffer, rewind = _with_room, _keep_for_later
+
     def __init__(self, bars: pd.DataFrame | None = None) -> None:
         if bars is not None:
             self.p.dataname = bars
@@ -63,6 +101,10 @@ class BarsFeed(bt.feed.DataBase):
             self.p.timeframe, self.p.compression = timeframe, self.p.compression or compression
         self.p.compression = self.p.compression or 1
 
+    def clone(self, **params: Any) -> Double:
+        """Return what cerebro resamples beside this feed."""
+        return Double(dataname=self, **params)
+
     @property
     def index(self) -> pd.DatetimeIndex:
         """The stamps of the bars."""
@@ -70,6 +112,7 @@ class BarsFeed(bt.feed.DataBase):
 
     def start(self) -> None:
         super().start()
+        _unbound(self)
         bars = self.p.dataname
         columns = {name: bars[name].to_numpy(np.float64) for name in _COLUMNS if name in bars.columns}
         columns["datetime"] = stamps_to_numbers(bars.index)

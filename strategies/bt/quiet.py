@@ -6,19 +6,32 @@ define, and asks at every bar whether the warm-up is over. `QuietStrategy` keeps
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import backtrader as bt
 
+from mlcore.errors import BarwiseError
+
 
 class QuietStrategy(bt.Strategy):
-    """A `bt.Strategy` that on a bar without news calls only the hooks that are defined."""
+    """A `bt.Strategy` that on a bar without news calls only the hooks that are defined.
+
+    Raises BarwiseError where backtrader would lose a bar: with ``exactbars=1`` a feed of its own that has to wait for
+    another one (`BarsFeed` keeps the bar).
+    """
 
     _cash_hooks: list[Callable] | None = None
     _fund_hooks: list[Callable]
     _next_hooks: list[Callable] | None = None
     _warm = False
+
+    def _start(self) -> None:
+        for data in self.datas:
+            if self.cerebro._exactbars > 0 and type(data).rewind is bt.feed.AbstractDataBase.rewind:
+                data.rewind = functools.partial(_refuse_to_lose, data)
+        super()._start()
 
     def _notify(self, qorders: Any = (), qtrades: Any = ()) -> None:
         if qorders or qtrades or self._orderspending or self._tradespending or self.cerebro.p.quicknotify:
@@ -60,3 +73,10 @@ def _hooks(listener: Any, name: str) -> list[Callable]:
     children = [hook for child in getattr(listener, "_children", ()) for hook in _hooks(child, name)]
     own = getattr(type(listener), name) is not getattr(base, name)
     return [*children, getattr(listener, name)] if own else children
+
+
+def _refuse_to_lose(data: bt.feed.AbstractDataBase, size: int = 1) -> None:
+    raise BarwiseError(
+        f"`exactbars` is 1 and the feed {data._name or type(data).__name__!r} has to wait for another one: backtrader "
+        "would lose its bar. Take a `BarsFeed`, or run with exactbars=0."
+    )

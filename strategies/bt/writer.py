@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
+import shutil
+import string
+import tempfile
 import uuid
+import weakref
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +32,11 @@ class ParquetWriter(bt.WriterBase):
     strategy's clock (UTC), the others are ``<feed, strategy, indicator or observer>.<line>`` as float64, a second one
     of the same name with ``_2``. Indicators are written where they say so (``csv = True``), as Barwise's do. The file
     appears whole when the run ends; one that is there already is replaced. Rows leave memory in pieces.
+
+    path
+        file in a folder that is there. Parameters of the strategy in braces are filled in by the run's own
+        (``"runs/{window}-{policy.entry}.parquet"``; plain values only), so that every run of `optstrategy` has a file
+        of its own. There, a path that names none is refused, and so is a run whose file another run of it has taken.
     """
 
     params: Any = (("path", None), ("csv", True))
@@ -35,9 +44,19 @@ class ParquetWriter(bt.WriterBase):
     def __init__(self) -> None:
         if self.p.path is None:
             raise BarwiseError("`path` is not given: `cerebro.addwriter(ParquetWriter, path='bars.parquet')`.")
-        self._path = Path(self.p.path)
-        if not self._path.parent.is_dir() or self._path.is_dir():
-            raise BarwiseError(f"`path` is {str(self._path)!r}: give a file in a folder that is there.")
+        path = Path(self.p.path)
+        if not path.parent.is_dir() or path.is_dir():
+            raise BarwiseError(f"`path` is {str(path)!r}: give a file in a folder that is there.")
+        optimises = bt.metabase.findowner(self, bt.Cerebro)._dooptimize  # as backtrader's own parts find theirs
+        if optimises and "{" not in path.name:
+            raise BarwiseError(
+                f"`path` is {str(path)!r} and `optstrategy` makes several runs, which would all write to it: name "
+                "parameters of the strategy in it, as 'runs/{window}-{policy.entry}.parquet'."
+            )
+        # What runs in other processes see of one another: the names of files that are taken.
+        self._taken = tempfile.mkdtemp(prefix="barwise-") if optimises else None
+        self._mark = uuid.uuid4().hex
+        weakref.finalize(self, _clear, path.parent, self._mark, self._taken, os.getpid())
         self._headers: list[str] = []
         self._rows: list[list[float]] = []
         self._file: pq.ParquetWriter | None = None
@@ -49,10 +68,24 @@ class ParquetWriter(bt.WriterBase):
     def start(self) -> None:
         """Open the file under another name; cerebro calls it before the first bar."""
         self._names, self._places, self._clock = _columns(self._headers)
-        self._beside = self._path.with_name(f".{self._path.name}-{uuid.uuid4().hex}")
+        self._path, self._beside = self._places_of_run()
         fields = [pa.field("timestamp", pa.timestamp("ns", "UTC")), *(pa.field(n, pa.float64()) for n in self._names)]
         self._schema = pa.schema(fields)
         self._file = pq.ParquetWriter(self._beside, self._schema)
+
+    def _places_of_run(self) -> tuple[Path, Path]:
+        """Return the run's file, and the one beside it that it is written to meanwhile."""
+        cerebro, given = bt.metabase.findowner(self, bt.Cerebro), Path(self.p.path)
+        name = _filled(given.name, cerebro.runningstrats[0].p)
+        if self._taken is not None:
+            try:
+                (Path(self._taken) / name).touch(exist_ok=False)
+            except FileExistsError:
+                raise BarwiseError(
+                    f"`path` {str(given)!r} is {name!r} for two runs of this optimisation: name all parameters in it "
+                    "that the runs differ by."
+                ) from None
+        return given.with_name(name), given.with_name(f".{name}-{self._mark}")
 
     def addvalues(self, values: Iterable[Any]) -> None:
         """Take the values of one bar, as many as there are headers."""
@@ -77,16 +110,52 @@ class ParquetWriter(bt.WriterBase):
 
     def stop(self) -> None:
         """Finish the file and give it its name."""
+        self._headers = []  # the next run of an optimisation has its own
         if self._file is None:
             return
         try:
             self._flush()
             self._file.close()
-            self._beside.rename(self._path)
+            self._beside.replace(self._path)
         finally:
-            self._file = None
-            with contextlib.suppress(OSError):
-                self._beside.unlink()
+            self._file, self._rows = None, []
+            self._beside.unlink(missing_ok=True)
+
+
+class _Plain(string.Formatter):
+    """Fills in plain values, and attributes of the parameters."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if not isinstance(value, str | int | float | None):
+            raise TypeError(f"{type(value).__name__} is no plain value")
+        return super().format_field(value, format_spec)
+
+
+def _filled(name: str, params: Any) -> str:
+    """Return the file's name with the run's parameters in the place of their names in braces."""
+    if "{" not in name:
+        return name
+    try:
+        filled = _Plain().vformat(name, (), dict(params._getkwargs()))
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+        known = ", ".join(params._getkeys())
+        raise BarwiseError(
+            f"`path` names the file {name!r}, which cannot be filled in ({error}): in braces stand parameters of the "
+            f"strategy that are numbers or text, or have such attributes. It has: {known}."
+        ) from None
+    if Path(filled).name != filled:
+        raise BarwiseError(f"`path` names the file {name!r}, which becomes {filled!r}: that is no name of a file.")
+    return filled
+
+
+def _clear(folder: Path, mark: str, taken: str | None, process: int) -> None:
+    """Remove what runs that broke, here or in processes of the pool, have left behind."""
+    if os.getpid() != process:
+        return  # a fork's copy
+    for left in folder.glob(f".*-{mark}"):
+        left.unlink(missing_ok=True)
+    if taken is not None:
+        shutil.rmtree(taken, ignore_errors=True)
 
 
 def _columns(headers: list[str]) -> tuple[list[str], list[int], int]:

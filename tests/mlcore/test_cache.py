@@ -30,19 +30,6 @@ TRAINING = Training(
 )
 
 
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry a walk-forward that was really done."""
-    done: list[int] = []
-
-    def counted(*args: object, **options: object) -> object:
-        done.append(1)
-        return walk_forward(*args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module, "walk_forward", counted)
-    return done
-
-
 def test_it_is_the_walk_forward_and_is_done_once(tmp_path: Path, fits: list[int]) -> None:
     first = cached_walk_forward(BARS, TRAINING, tmp_path)
     again = cached_walk_forward(BARS.copy(), replace(TRAINING), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlcore.errors import BarwiseError, LookAheadError
+from mlcore.bars.panel import read_panel
+from mlcore.errors import BarwiseError, BarwiseWarning, LookAheadError
 from mlcore.labels import triple_barrier
-from strategies.account import RiskRules
+from strategies.account import RiskRules, clock_of
 from strategies.backtest import backtest
 from strategies.costs import Costs
 from strategies.portfolio import backtest_portfolio
@@ -141,3 +143,21 @@ def test_forecasts_that_know_their_bar_are_refused():
     before = forecasts.assign(trained_through=bars.index - pd.Timedelta(hours=1))
     results, _ = backtest_portfolio({"A": bars}, weights, forecasts={"A": before})
     assert results["vectorbt"].forecasts["symbol"].unique().tolist() == ["A"]
+
+
+@pytest.mark.bars
+def test_404_real_pairs_in_one_account_reconcile(bars_folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BarwiseWarning)
+        panel = read_panel(bars_folder / "1h" / "binance_spot_universe_1h_2025H1.parquet")
+    bars = {symbol: rows.loc["2025-05-28":"2025-06-08"] for symbol, rows in panel.items()}  # type: ignore[misc]
+    bars = {symbol: rows for symbol, rows in bars.items() if len(rows) > 60}
+    clock = clock_of(bars)
+    signs = np.random.default_rng(0).choice([-1.0, 0.0, 0.0, 1.0], (len(clock) // 6 + 1, len(bars)))
+    weights = pd.DataFrame(np.repeat(signs, 6, axis=0)[: len(clock)] / 150, clock, list(bars))
+    rules = RiskRules(stop=2.0, profit=3.0, horizon=24, volatility_window=24, max_gross=1.0)
+    results, agreement = backtest_portfolio(bars, weights, rules=rules)
+    assert len(bars) > 390 and len({rows.index[0] for rows in bars.values()}) > 2  # some are listed on the way
+    assert agreement is not None and agreement["max_relative_difference"] < 1e-9
+    assert results["backtrader"].metrics["n_orders"] == results["vectorbt"].metrics["n_orders"] > 4_000
+    assert {"stop barrier", "profit barrier"} <= set(results["vectorbt"].orders["reason"])

@@ -62,18 +62,21 @@ def test_a_column_of_several(options):
     np.testing.assert_allclose(found[:, 0], table[name].to_numpy()[rows])
 
 
-# backtrader itself cannot run feeds of different steps with exactbars=1: its buffers run out, with stock feeds too.
-@pytest.mark.parametrize("options", [MODES[0], MODES[3], MODES[6]], ids=str)
+@pytest.mark.parametrize("options", [MODES[0], MODES[2], MODES[3], MODES[6]], ids=str)
 def test_another_feed_and_a_longer_clock_have_their_own(options):
     other = random_bars(60, seed=9, interval="2h")
     wanted = feature_table(other, ["rsi_window7"]).to_numpy()
     make = lambda data: FeatureIndicator(data, feature="rsi_window7")  # noqa: E731
     found, rows, _ = read(make, BarsFeed(BARS), BarsFeed(other), options=options, feed=1)
     np.testing.assert_allclose(found, wanted[rows], rtol=1e-9)
-    cerebro = cerebro_of(BarsFeed(BARS), strategy=Reader, options=options, make=make, feed=1)
-    cerebro.resampledata(cerebro.datas[0], timeframe=bt.TimeFrame.Minutes, compression=240, rightedge=False)
-    strategy = cerebro.run()[0]
-    long = {name: np.array(getattr(strategy.datas[1], name).array) for name in BARS.columns}
+
+    def resampled(options):
+        cerebro = cerebro_of(BarsFeed(BARS), strategy=Reader, options=options, make=make, feed=1)
+        cerebro.resampledata(cerebro.datas[0], timeframe=bt.TimeFrame.Minutes, compression=240, rightedge=False)
+        return cerebro.run()[0]
+
+    strategy = resampled(options)
+    long = {name: np.array(getattr(resampled({}).datas[1], name).array) for name in BARS.columns}
     wanted = feature_table(pd.DataFrame(long, index=BARS.index[: len(long["close"])]), ["rsi_window7"]).to_numpy()
     assert list(strategy.seen) == list(range(7, 31))
     np.testing.assert_allclose(list(strategy.seen.values()), wanted[7:31], rtol=1e-9)

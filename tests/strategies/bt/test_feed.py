@@ -33,7 +33,9 @@ def seen(feed, **options):
 def test_all_modes_show_what_pandas_data_shows(preload, runonce, exactbars):
     bars = random_bars(60, interval="7min")
     options = {"preload": preload, "runonce": runonce, "exactbars": exactbars}
-    ours, stock = seen(BarsFeed(bars), **options), seen(bt.feeds.PandasData(dataname=bars), **options)
+    ours = seen(BarsFeed(bars), **options)
+    # With exactbars=1 the stock feed shows this bar's close as that of the bar before, which it has dropped.
+    stock = seen(bt.feeds.PandasData(dataname=bars), **options | ({"exactbars": 0} if exactbars == 1 else {}))
     np.testing.assert_array_equal(ours, stock)
     assert len(ours) == 60
 
@@ -96,6 +98,42 @@ def test_two_feeds_of_different_length_run_side_by_side():
         return cerebro.run()[0].seen
 
     assert closes(BarsFeed) == closes(lambda bars: bt.feeds.PandasData(dataname=bars, timeframe=bt.TimeFrame.Minutes))
+
+
+@pytest.mark.parametrize("others", [slice(10, 30, 2), slice(None, None, 7), slice(30, 48)], ids=str)
+def test_a_bar_that_waits_is_kept_where_backtrader_keeps_no_bars(others):
+    bars = random_bars(48)
+
+    class All(bt.Strategy):
+        def __init__(self):
+            self.seen = []
+            self.mean = bt.ind.SMA(self.datas[1], period=3)  # older bars are still there
+
+        def prenext(self):
+            self.next()
+
+        def next(self):
+            means = self.mean[0] if len(self.datas[1]) >= 3 else None
+            self.seen.append(
+                [means, *(value for data in self.datas for value in (len(data), *map(float, newest(data))))]
+            )
+
+    def newest(data):
+        return [line[0] for line in data.lines] if len(data) else [-1.0]
+
+    def run(*exactbars):
+        cerebro = bt.Cerebro(stdstats=False)
+        feed = BarsFeed(bars)
+        for each in (feed, BarsFeed(bars.iloc[others])):
+            cerebro.adddata(each)
+        cerebro.resampledata(BarsFeed(bars.iloc[5:]), timeframe=bt.TimeFrame.Minutes, compression=180)
+        cerebro.resampledata(feed, timeframe=bt.TimeFrame.Minutes, compression=300)
+        cerebro.addstrategy(All)
+        return [repr(cerebro.run(exactbars=each)[0].seen) for each in exactbars]
+
+    (wanted,) = run(0)
+    assert run(1) == [wanted]
+    assert run(1, 1, 0, 1) == [wanted] * 4  # the same feeds again
 
 
 def test_a_feed_can_run_twice_and_one_bar_is_a_feed():

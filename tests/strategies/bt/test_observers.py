@@ -6,7 +6,9 @@ import pytest
 from strategies.bt import (
     BarsFeed,
     Confidence,
+    EquityCurve,
     Exposure,
+    OrderLog,
     QuantileBand,
     RetrainMarks,
     WalkForwardStrategy,
@@ -58,14 +60,49 @@ def test_observers_show_what_was_heard_in_all_modes(options):
     np.testing.assert_allclose(found, wanted.T, rtol=1e-12)
 
 
-@pytest.mark.parametrize("observer", LINES)
-def test_observers_run_where_no_bars_are_kept_and_beside_other_feeds(observer):
+class Kept(bt.Analyzer):
+    """Observers' lines bar by bar, as they stood when the bar was dealt with: exactbars=1 forgets them."""
+
+    def create_analysis(self):
+        self.rets = []
+
+    def next(self):
+        self._keep()  # observers come after analyzers: this is the bar before
+
+    def stop(self):
+        self._keep()
+
+    def _keep(self):
+        if len(self.strategy.observers[0]):
+            self.rets.append([line[0] for one in self.strategy.observers for line in one.lines])
+
+
+@pytest.mark.parametrize("options", [mode for mode in MODES if not (mode["preload"] and mode["runonce"])], ids=str)
+def test_beside_other_feeds_observers_show_what_the_first_feed_s_bar_was_told(options):
+    told = forecasts_of().join(forecasts_of(quantiles=True)[["q10", "q50", "q90"]])
     feeds = [BarsFeed(BARS), BarsFeed(BARS.iloc[::3])]
-    for options in (MODES[2], MODES[-1]):
-        cerebro = cerebro_of(*feeds, options=options, forecasts=forecasts_of())
+    cerebro = cerebro_of(*feeds, options=options, forecasts=told)
+    for observer in (*LINES, Exposure):
         cerebro.addobserver(observer)
-        cerebro.resampledata(feeds[0], timeframe=bt.TimeFrame.Minutes, compression=240)
-        cerebro.run()
+    cerebro.resampledata(feeds[0], timeframe=bt.TimeFrame.Minutes, compression=240)
+    for analyzer in (Kept, EquityCurve, OrderLog):
+        cerebro.addanalyzer(analyzer)
+    strategy = cerebro.run()[0]
+    found = np.array(strategy.analyzers.kept.get_analysis(), dtype=np.float64)
+    rows = np.r_[np.arange(len(BARS)), len(BARS) - 1]  # a last step ends the longest bar
+    assert len(found) == len(rows)
+    close, high = BARS["close"].to_numpy()[rows], BARS["high"].to_numpy()[rows]
+    told = told.reindex(BARS.index).iloc[rows]
+    np.testing.assert_array_equal(found[:, 0], told["confidence"])
+    np.testing.assert_allclose(found[:, 1:4].T, close * np.exp(told[["q10", "q50", "q90"]]).T, rtol=1e-12)
+    marked = np.isin(np.arange(len(rows)), [20, 60, 100])  # the folds' first bars
+    np.testing.assert_array_equal(found[:, 4], np.where(marked, high, np.nan))
+    assert np.isnan(found[:, 5]).all()
+    held = np.zeros(len(rows))
+    for _, filled, size, *_ in strategy.analyzers.orderlog.get_analysis():
+        held[filled:] += size
+    np.testing.assert_allclose(found[:, 6], held * close / strategy.analyzers.equitycurve.get_analysis(), atol=1e-12)
+    np.testing.assert_array_equal(found[:, 7], told["signal"].fillna(0.0))
 
 
 def test_a_strategy_that_hears_nothing_is_shown_as_nothing():

@@ -1,7 +1,9 @@
 """The quiet strategy calls exactly what backtrader's own would."""
 
 import backtrader as bt
+import pytest
 
+from mlcore.errors import BarwiseError
 from strategies.bt import BarsFeed, add_analyzers
 from strategies.bt.quiet import QuietStrategy
 from tests.conftest import random_bars
@@ -73,3 +75,24 @@ def test_every_hook_hears_the_same_in_the_same_order():
         quiet, stock = calls(QuietStrategy, **options), calls(bt.Strategy, **options)
         assert quiet == stock
     assert {entry[0] for entry in quiet[1][0][:-1]} == {"cash", "fund", "order", "trade", "prenext", "next"}
+
+
+def test_a_bar_that_backtrader_would_lose_is_refused():
+    class Counting(QuietStrategy):
+        def stop(self):
+            self.counts = [len(data) for data in self.datas]
+
+    bars = random_bars(48)
+    short = bars.iloc[::5]
+    cerebro = bt.Cerebro(stdstats=False)
+    for one in (bars, short):
+        cerebro.adddata(bt.feeds.PandasData(dataname=one, timeframe=bt.TimeFrame.Minutes, compression=60), name="mine")
+    cerebro.addstrategy(Counting)
+    assert cerebro.run()[0].counts == [48, 10]
+    with pytest.raises(BarwiseError, match="`exactbars` is 1 and the feed 'mine' has to wait"):
+        cerebro.run(exactbars=1)
+    cerebro = bt.Cerebro(stdstats=False, exactbars=1)
+    for _ in range(2):
+        cerebro.adddata(bt.feeds.PandasData(dataname=bars))
+    cerebro.addstrategy(Counting)
+    assert cerebro.run()[0].counts == [48, 48]  # none waits

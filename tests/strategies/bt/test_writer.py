@@ -1,5 +1,7 @@
 """Every bar in a Parquet file, whole or not at all."""
 
+import gc
+
 import backtrader as bt
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 from mlcore.errors import BarwiseError
 from strategies.bt import BarsFeed, Confidence, Exposure, FeatureIndicator, ForecastStrategy, ParquetWriter
 from strategies.bt import writer as module
+from strategies.policy import Policy
 from tests.strategies.bt.runs import BARS, MODES, cerebro_of, forecasts_of
 
 
@@ -58,7 +61,8 @@ def test_a_run_that_breaks_leaves_no_file(tmp_path):
 
     with pytest.raises(RuntimeError, match="stop"):
         written(tmp_path / "bars.parquet", strategy=Breaking)
-    assert not (tmp_path / "bars.parquet").exists()
+    gc.collect()
+    assert not list(tmp_path.iterdir())
 
 
 def test_where_nothing_can_be_written_it_is_said_before_the_run(tmp_path):
@@ -68,3 +72,47 @@ def test_where_nothing_can_be_written_it_is_said_before_the_run(tmp_path):
         cerebro.addwriter(ParquetWriter, path=path)
         with pytest.raises(BarwiseError, match="`path`"):
             cerebro.run()
+
+
+class Shared(Watching):
+    params = (("share", 1.0), ("policy", None))
+
+    def target_weight(self):
+        return self.p.share * self.forecast.signal[0]
+
+
+def optimised(path, maxcpus=1, **varied):
+    cerebro = cerebro_of(options={"maxcpus": maxcpus})
+    cerebro.strats.clear()
+    cerebro.optstrategy(Shared, **({"forecasts": [forecasts_of()], "share": [1.0, 0.5]} | varied))
+    cerebro.addwriter(ParquetWriter, path=path)
+    cerebro.run()
+
+
+def test_every_run_of_an_optimisation_has_its_own_file(tmp_path):
+    optimised(tmp_path / "{share}-{policy.entry:.2f}.parquet", policy=[Policy(entry=0.1)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.5-0.10.parquet", "1.0-0.10.parquet"]
+    one, half = (pd.read_parquet(tmp_path / f"{share}-0.10.parquet") for share in (1.0, 0.5))
+    np.testing.assert_array_equal(one["feed.close"], half["feed.close"])
+    first = (tmp_path / "1.0-0.10.parquet").read_bytes()
+    optimised(tmp_path / "{share}-{policy.entry:.2f}.parquet", policy=[Policy(entry=0.1)])
+    assert (tmp_path / "1.0-0.10.parquet").read_bytes() == first  # replaced, by the same
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # backtrader leaves its pool open
+@pytest.mark.parametrize("maxcpus", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("all.parquet", "several runs, which would all write to it"),
+        ("{policy}.parquet", "is 'None.parquet' for two runs of this optimisation"),
+        ("{shear}.parquet", "'shear'.*It has: weights, forecasts, share, policy"),
+        ("{forecasts}.parquet", "DataFrame is no plain value"),
+        ("{share.parquet", "cannot be filled in"),
+    ],
+)
+def test_runs_that_would_share_a_file_are_refused(tmp_path, name, said, maxcpus):
+    with pytest.raises(BarwiseError, match=said):
+        optimised(tmp_path / name, maxcpus)
+    gc.collect()
+    assert {path.name for path in tmp_path.iterdir() if path.suffix == ".parquet"} <= {"None.parquet"}

@@ -5,11 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlcore import cache as cache_module
 from mlcore.cache import Training, cached_walk_forward
 from mlcore.errors import BarwiseError
 from mlcore.models.linear import Linear
-from mlcore.walkforward import walk_forward
 from strategies.vbt.sweep import Grid, run_row, sweep
 from strategies.vbt.sweep_models import TrainingGrid, sweep_models, table_forecasts
 from strategies.vbt.sweep_report import best_rows, heatmap_axes, parameters_of, sentence, write_sweep
@@ -19,18 +17,6 @@ BARS = random_bars(500, seed=3)
 BASE = Training("linear", features=("close_pct_change", "volatility"), train=250, test=60)
 TRAININGS = TrainingGrid(BASE, {"model.shrinkage": (0.01, 1.0), "label.horizon": (2, 5), "seed": (0,)})
 RULES = Grid(entry=(0.0, 0.05), commission=(0.0, 0.001))
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    done: list[int] = []
-
-    def counted(*args: object, **options: object) -> object:
-        done.append(1)
-        return walk_forward(*args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(cache_module, "walk_forward", counted)
-    return done
 
 
 def test_all_pairs_are_rows_and_trainings_are_done_once(tmp_path: Path, fits: list[int]) -> None:
