@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.bars.clock import bar_interval
+from mlcore.bars.identity import check_market
 from mlcore.confidence import Views, centre, confidence_rule
 from mlcore.errors import BarwiseError, LookAheadError, did_you_mean
 from mlcore.tasks import Task
@@ -127,10 +128,11 @@ def check_forecasts(forecasts: pd.DataFrame, bars: pd.DataFrame, in_sample: bool
 
     Refused (`LookAheadError`): a row whose `trained_through` is not before its bar, or is missing where there is a
     signal, unless `in_sample` is asked for by name; forecasts of longer bars than these, which close later than
-    they. Refused (`BarwiseError`): missing columns, stamps that
-    are not increasing and unique or are no bars, a signal outside [-1, 1] or a confidence outside [0, 1].
+    they. Refused (`BarwiseError`): missing columns, forecasts of another market than the bars (`check_market`), stamps
+    that are not increasing and unique or are no bars, a signal outside [-1, 1] or a confidence outside [0, 1].
     """
     check_columns(forecasts, (*LEADING, "fold", "trained_through"))
+    check_market(forecasts, bars)
     _check_stamps(forecasts.index, bars.index)
     check_interval(forecasts.index, bars.index)
     _check_range(forecasts, "signal", -1.0, 1.0)

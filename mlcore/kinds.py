@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.errors import BarwiseError, KindError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 NUMBERS: dict[Any, tuple[type, ...]] = {  # a truth value is a number to Python, and never meant as one
@@ -50,7 +50,7 @@ def checked(function: F) -> F:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             refuse_unknown(kwargs, signature.parameters, function.__name__)
-            raise BarwiseError(f"`{function.__name__}`: {error}. It takes {', '.join(signature.parameters)}.") from None
+            raise KindError(f"`{function.__name__}`: {error}. It takes {', '.join(signature.parameters)}.") from None
         for name, value in given.items():
             check_kind(name, value, hints.get(name, Any))
         try:
@@ -74,12 +74,12 @@ def check_kind(name: str, value: Any, hint: Any) -> None:
 
     >>> check_kind("entry", [0.1], float)
     Traceback (most recent call last):
-    mlcore.errors.BarwiseError: `entry` is [0.1]; it must be a number.
+    mlcore.errors.KindError: `entry` is [0.1]; it must be a number.
     """
     if not _fits(value, hint):
         for one, each in _elements(value, hint):  # one of several is what is wrong
             check_kind(name, one, each)
-        raise BarwiseError(f"`{name}` is {_shown(value)}; it must be {_words(hint)}.{_way(name, value, hint)}")
+        raise KindError(f"`{name}` is {_shown(value)}; it must be {_words(hint)}.{_way(name, value, hint)}")
     if name in RULES:
         RULES[name](value)
 
@@ -128,7 +128,7 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], owner: str, also:
     known, also = list(known), list(also)
     for name in given:
         if name not in known and name not in also:
-            raise BarwiseError(
+            raise KindError(
                 f"`{name}` is no parameter of {owner!r}.{did_you_mean(name, known)} It has: "
                 f"{', '.join(known) or 'none'}."
             )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlcore.bars import market_of, name_market
 from mlcore.bars.panel import read_panel, symbols_in
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
@@ -123,6 +124,8 @@ def walk_forward_panel(
     outcomes = run_folds(shared, plan, [None] * len(plan), n_jobs, progress)
     run = stitch(stacked, plan, outcomes, confidence)
     forecasts = _by_symbol(stacked, plan, run.forecasts)
+    for symbol, made in forecasts.items():
+        name_market(made, market_of(panel[symbol]))
     told = _left_out(stacked, outcomes, forecasts)
     notes = (*run.notes, *(text for texts in told.values() for text in texts))
     return PanelRun(forecasts, labels, run.folds, notes, run.explanation, told)

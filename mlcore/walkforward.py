@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from mlcore.bars import market_of, name_market
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
 from mlcore.folds import Fold, Length, WalkForward, check_share
@@ -107,7 +108,8 @@ def walk_forward(
     validation : share of the training rows held out.
     store : folder to write every fitted fold to (`mlcore.store`); it may not hold another run. Off by default; the
         forecasts are the same with it and without.
-    symbol : what the bars are of, for the store to tell; None where it is not known.
+    symbol : what the bars are of, for forecasts (``forecasts.attrs["symbol"]``) and store to tell; default: what the
+        bars say themselves (``bars.attrs``, as `read_bars` leaves it), None where it is not known.
     confidence : rule of the forecasts' confidence, by its name in `CONFIDENCES` (`mlcore.confidence`); the default
         is that of the label's kind: ``top_two_gap``, ``past_error`` or ``quantile_width``.
     stride : fit on every stride-th of the inner training rows; labels that overlap say little more than one of them.
@@ -146,6 +148,7 @@ def walk_forward(
     if kept is not None and (store is not None or warm_start or batched):
         raise BarwiseError("`kept` is for folds fitted one by one: without `store`, `warm_start`, `batched`.")
     name = None if store is None else check_store(store, model)
+    symbol = symbol or market_of(bars)
     member = Member(bars, features, label)
     one = stack({"": member}, model.lookback, max_gap)
     plan = split(one, folds)
@@ -162,6 +165,7 @@ def walk_forward(
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
     outcomes = run_folds(shared, plan, records, n_jobs, progress, kept)
     run = stitch(one, plan, outcomes, confidence)
+    name_market(run.forecasts, symbol)
     if store is not None:
         write_run(store, run.folds, label.task)
     return run

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import pandas as pd
 
-from mlcore.bars import bar_interval
+from mlcore.bars import bar_interval, check_market
 from mlcore.errors import BarwiseError
 from mlcore.forecasts import check_columns
 from mlcore.kinds import check_settings, checked
@@ -136,6 +136,7 @@ def target_weights(
 def forecast_rows(forecasts: pd.DataFrame, bars: pd.DataFrame) -> slice:
     """Return the rows of `bars` from the first forecast to the last; refuse stamps that are no bar's."""
     check_columns(forecasts)
+    check_market(forecasts, bars)
     at = bars.index.get_indexer(forecasts.index)
     if not len(at):
         raise BarwiseError("`forecasts` are empty: there is nothing to trade.")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mlcore.bars.check import check_bars
 from mlcore.bars.columns import HEADERLESS, key_of, refuse_twins
+from mlcore.bars.identity import market_of, name_market, ticker_in
 from mlcore.errors import BarsError, did_you_mean
 
 BUNDLED = "sp500"
@@ -30,7 +31,7 @@ def read_bars(
     """Read a file and return checked bars (`check_bars` tells the other parameters); the file is never touched.
 
     ``"sp500"`` stands for the S&P 500, daily, 1999-2018, which ships with the package `arch`; it takes neither
-    `stamped` nor `symbol`.
+    `stamped` nor `symbol`. ``bars.attrs["symbol"]`` is what a column, or a ticker in the file's name, says.
 
     Reads Parquet, Feather and CSV (also packed), usual column names, epochs of any unit or dates, stamps as a
     column or the index, Binance and Kraken dumps without a header, lines above the header.
@@ -44,9 +45,10 @@ def read_bars(
     path = Path(path)
     try:
         frame = _read(path)
-        return check_bars(frame, repair=repair, min_rows=min_rows, stamped=stamped, symbol=symbol)
+        bars = check_bars(frame, repair=repair, min_rows=min_rows, stamped=stamped, symbol=symbol)
     except BarsError as error:
         raise BarsError(f"{path}: {error}") from None
+    return name_market(bars, market_of(bars) or ticker_in(path))
 
 
 def _read(path: Path) -> pd.DataFrame:

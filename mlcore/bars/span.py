@@ -31,7 +31,7 @@ def between(bars: pd.DataFrame, start: str | None = None, end: str | None = None
             f"no bar lies between `start` {start!r} and `end` {end!r}: they run from {bars.index[0]} to "
             f"{bars.index[-1]}."
         )
-    return bars.iloc[first:stop]
+    return bars if stop - first == len(bars) else bars.iloc[first:stop]
 
 
 def panel_between(
