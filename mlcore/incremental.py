@@ -75,3 +75,12 @@ def check_warm_start(warm_start: bool, model: Any) -> None:
             f"`warm_start` is asked for and {type(model).__name__} cannot start from another model: it has no method "
             "`warm_start_from(other)`. Networks and lightgbm have."
         )
+
+
+def refuse_incremental(every: Any) -> None:
+    """Refuse updates where retraining runs under a clock."""
+    if every is not None:
+        raise BarwiseError(
+            f"`incremental` is {every!r}: under a clock a model is refitted, not updated in between. Let calendar or "
+            "rules refit more often (a shorter `test`, with `warm_start`), or take `walk_forward(incremental=...)`."
+        )

@@ -137,8 +137,6 @@ def walk_forward(
     stride = check_stride(stride)
     model = as_model(model)
     check_confidence(confidence, label.task, model)
-    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
-        model.check_task(label.task)
     check_warm_start(warm_start, model)
     every = check_incremental(incremental, model)
     if every is not None and store is not None:
@@ -214,6 +212,8 @@ def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
 def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) -> Shared:
     """Return what the folds of `plan` read of a stack; `options` are the other fields of `Shared`."""
     check_share(options["validation"], "validation")
+    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
+        model.check_task(stacked.task)
     return Shared(
         model=model,
         task=stacked.task,

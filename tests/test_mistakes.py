@@ -15,6 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from mlcore import WalkForward, direction, feature_table, walk_forward, walk_forward_panel
 from mlcore.errors import BarwiseError
 from mlcore.models.linear import Linear
+from mlcore.models.sklearn import Sklearn
 from strategies.account.rules import RiskRules
 from strategies.backtest import backtest
 from strategies.bt import BarsFeed, ForecastStrategy, set_broker
@@ -37,6 +38,14 @@ RECIPES: Any = ["rsi"]
 def walked(**given: Any) -> Any:
     settings = {"label": direction(BARS), "features": feature_table(BARS, RECIPES), "folds": WalkForward(100, 50)}
     return walk_forward(**({"bars": BARS, "model": "linear"} | settings | given))
+
+
+def trees(criterion: str) -> Sklearn:
+    return Sklearn(ExtraTreesClassifier(criterion=criterion))
+
+
+def pooled(model: Any) -> Any:
+    return walk_forward_panel(PANEL, model, label=direction, folds=WalkForward(100, 50), features=RECIPES)
 
 
 def run(answer: Any) -> None:
@@ -91,6 +100,10 @@ MISTAKES: list[tuple[str, Callable[[], Any]]] = [
     ("`n_jobs` is 0", lambda: walked(n_jobs=0)),
     ("`model` is a ExtraTreesClassifier", lambda: walked(model=ExtraTreesClassifier())),
     ("`model` is the class Linear; give a model made of it: `Linear()`", lambda: walked(model=Linear)),
+    ("`model` ExtraTreesClassifier cannot be fitted: The 'criterion' parameter", lambda: walked(model=trees("ginny"))),
+    ("`model` ExtraTreesClassifier cannot be", lambda: pooled(trees("ginny"))),
+    ("`lookback` is 0; it is a count of bars", lambda: walked(model=Linear(lookback=0))),
+    ("`lookback` is '3'; it must be a whole number", lambda: walked(model=Linear(lookback="3"))),
     ("`model` is a NoneType", lambda: walked(model=None)),
     (
         "`panel` is a DataFrame of 200 x 5",

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.kinds import check_kind
 from mlcore.models.by_path import model_by_path
 from mlcore.plugins import MODELS
 
@@ -52,6 +53,9 @@ def as_model(model: Any) -> Any:
         if hasattr(model, "fit"):
             way = "wrap it: `mlcore.models.sklearn.Sklearn(estimator)`, or name it by its path, package.module.Class"
         raise BarwiseError(f"`model` is a {type(model).__name__}, which reads no windows of bars: {way}.")
+    check_kind("lookback", model.lookback, int)
+    if model.lookback < 1:
+        raise BarwiseError(f"`lookback` is {model.lookback}; it is a count of bars that a window holds, 1 or more.")
     return model
 
 

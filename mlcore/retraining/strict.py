@@ -18,6 +18,7 @@ from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.features.recipes import Recipe
 from mlcore.folds import Block, Fold, Usable, WalkForward
 from mlcore.gaps import label_mask
+from mlcore.incremental import check_warm_start, refuse_incremental
 from mlcore.live import LiveForecaster
 from mlcore.models.make import as_model
 from mlcore.refit import Outcome, fitted, judge, outcome_of, watched
@@ -31,8 +32,6 @@ from mlcore.store.state import StoreError
 from mlcore.tasks import Label
 from mlcore.walkforward import check_stride, shared_of
 
-COLUMNS = ("open", "high", "low", "close", "volume")
-
 
 class StrictWalk(RetrainClock):
     """A walk-forward under a clock that has no table of bars to come: `show` it every bar when it closes.
@@ -42,10 +41,13 @@ class StrictWalk(RetrainClock):
 
     Parameters
     ----------
-    model, folds, rules, max_gap, seed, validation, confidence, stride : as for `RetrainedWalk`.
+    model, folds, rules, max_gap, seed, validation, confidence, stride, warm_start : as for `RetrainedWalk`.
     label : function of bars to a `Label`. features: recipes of the table.
     store : folder that every fitted model is written to; it serves from there. Without one nothing is written and a
         run cannot be taken up again.
+
+    The columns of the first bar are those of all: open, high, low, close, volume, and whatever else `features` and
+    `label` read.
 
     A stop: `state` is all that is needed besides the store and the bars. To go on, make it anew with the same
     arguments, call `resume` with the state, and show it the bars again from the first one on: up to the last bar of
@@ -65,15 +67,20 @@ class StrictWalk(RetrainClock):
         validation: float = 0.15,
         confidence: str | None = None,
         stride: int = 1,
+        warm_start: bool = False,
+        incremental: None = None,
         store: str | Path | None = None,
     ) -> None:
         super().__init__(folds, rules)
         self.model = as_model(model)
+        check_warm_start(warm_start, self.model)
+        refuse_incremental(incremental)
         self.label, self.features, self.max_gap = label, features, max_gap
         self.store = None if store is None else Path(store)
         self._name = None if store is None else model_name(self.model)
         self._options: dict[str, Any] = {
             "validation": validation, "seed": seed, "confidence": confidence, "stride": check_stride(stride),
+            "warm_start": warm_start,
         }  # fmt: skip
         self._stamps: list[int] = []
         self._columns: dict[str, list[float]] = {}
@@ -83,6 +90,8 @@ class StrictWalk(RetrainClock):
         self._live_row: int | None = None  # of the live model's first bar; None before the first
         self._failed = False  # the live block's model could not be fitted
         self._folder: str | None = None  # the live model's in the store
+        self._fitted: Any = None  # the newest model that could be fitted, which the next one may start from
+        self._fitted_folder: str | None = None
         self._resumed: Mapping[str, Any] | None = None
         # No block opens before these, the row and the stamp.
         self._next_row = self.folds.train if isinstance(self.folds.train, int) else 1
@@ -96,6 +105,9 @@ class StrictWalk(RetrainClock):
             self._columns = {name: [] for name in bar}
             if self._resumed is None and not isinstance(self.folds.train, int):
                 self._next_stamp = stamp + self.folds.train
+        lacking = [name for name in self._columns if name not in bar]
+        if lacking:
+            raise BarwiseError(f"`bar` {stamp} lacks {', '.join(lacking)}, which the bars before it have.")
         for name, values in self._columns.items():
             values.append(float(bar[name]))
         self._stamps.append(stamp.value)
@@ -169,7 +181,7 @@ class StrictWalk(RetrainClock):
         )
         outcome, made = outcome_of(shared, fold), None
         with watched(outcome):
-            rows, model = fitted(shared, fold)
+            rows, model = fitted(shared, fold, self._fitted if shared.warm_start else None)
             judge(shared, rows, model, outcome)
             about = self._options | {"memory": member.memory, "max_gap": self.max_gap, "shuffle_labels": False}
             (record,) = fold_records(member.bars, member.features, member.label, [fold], self.model.lookback, about)
@@ -181,6 +193,7 @@ class StrictWalk(RetrainClock):
         if self.store is not None:
             path = save_fold(self.store, made, self._name)
             self._folder, made = path.name, load_fold(path)
+        self._fitted, self._fitted_folder = made.model, self._folder
         return LiveForecaster(made, self.bars(slice(0, row)), self.features)
 
     def _say(self, row: int) -> Said | None:
@@ -255,6 +268,7 @@ class StrictWalk(RetrainClock):
             "setup": self._setup(),
             "bars": {"n": len(self._stamps), "sha256": self._digest.hexdigest()},
             "live": live,
+            "fitted": self._fitted_folder,
             "next": self._number,
             "pending": None if self._pending is None else [self._pending.live, self._pending.reason],
             "silent": [list(rows) for rows in self._silent],
@@ -290,6 +304,9 @@ class StrictWalk(RetrainClock):
             Retrain(**{**row, **{name: pd.Timestamp(row[name]) for name in stamps}}) for row in state["retrains"]
         ]
         self._number, self._resumed = state["next"], state
+        self._fitted_folder = state["fitted"]
+        if self._options["warm_start"] and self._fitted_folder is not None:
+            self._fitted = load_fold(self.store / self._fitted_folder).model
         self._pending = None if state["pending"] is None else Pending(*state["pending"])
         self._silent = [(first, stop) for first, stop in state["silent"]]
         self._next_row, self._next_stamp = state["calendar"][0], pd.Timestamp(state["calendar"][1])

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mlcore.confidence import check_confidence
 from mlcore.folds import Block, Fold, WalkForward
-from mlcore.incremental import check_warm_start
+from mlcore.incremental import check_warm_start, refuse_incremental
 from mlcore.models.make import as_model
 from mlcore.refit import Inputs, Outcome, Shared, fitted, forecast_block, judge, outcome_of, watched
 from mlcore.retraining.clock import Retrain, RetrainClock, Said
@@ -52,6 +52,7 @@ class RetrainedWalk(RetrainClock):
         model; ``test`` longer than the bars leaves all retrains but the first to the rules.
     rules : one rule or several (`Rule`); the first that speaks has a new model fitted, on the train window that ends
         then.
+    incremental : None; there are no updates between refits under a clock.
     """
 
     def __init__(
@@ -69,14 +70,14 @@ class RetrainedWalk(RetrainClock):
         confidence: str | None = None,
         stride: int = 1,
         warm_start: bool = False,
+        incremental: None = None,
         shuffle_labels: bool = False,
     ) -> None:
         super().__init__(folds, rules)
         model = as_model(model)
         check_confidence(confidence, label.task, model)
-        if hasattr(model, "check_task"):
-            model.check_task(label.task)
         check_warm_start(warm_start, model)
+        refuse_incremental(incremental)
         self.stacked = stack({"": Member(bars, features, label)}, model.lookback, max_gap)
         self.shared = shared_of(
             self.stacked, model, (), validation=validation, shuffle_labels=shuffle_labels, seed=seed,

@@ -15,9 +15,9 @@ from mlcore.features.newest import KEEP, NewestBars, NewestRow
 from mlcore.features.recipes import column_name, parse_recipe
 from mlcore.features.table import feature_table
 from mlcore.plugins import FEATURES
+from strategies.bt.feed import columns_of
 from strategies.bt.indicators import number_to_stamp
 
-_COLUMNS = ("open", "high", "low", "close", "volume")
 _PROBE = 3000  # bars that a feature's warm-up is counted on
 
 
@@ -32,8 +32,9 @@ class FeatureIndicator(bt.Indicator):
 
     The minimum period is the feature's warm-up and its bar. Over a preloaded feed the value is that of `feature_table`,
     bit for bit; bar by bar it is made of the newest bars alone, and equal up to rounding. It reads open, high, low,
-    close and volume; features of other columns are refused. Calendar features read the feed's own stamps: those of
-    a resampled feed are its bars' ends. Not for `replaydata`, whose bars change after they were seen.
+    close, volume and further lines of the feed (`BarsFeed`); features of columns that the feed lacks are refused.
+    Calendar features read the feed's own stamps: those of a resampled feed are its bars' ends. Not for `replaydata`,
+    whose bars change after they were seen.
     """
 
     lines: Any = ("value",)
@@ -45,7 +46,8 @@ class FeatureIndicator(bt.Indicator):
             raise BarwiseError("`feature` is not given: `FeatureIndicator(self.data, feature='rsi')`.")
         self._name, given = parse_recipe(self.p.feature)
         self._recipe = (self._name, given)
-        names, waits = _probed(self._name, tuple(sorted(given.items())))
+        self._columns = columns_of(self.data)
+        names, waits = _probed(self._name, tuple(sorted(given.items())), self._columns)
         self._place = _place(names, self.p.column)
         self.addminperiod(waits + 1)
         self._shown: list[list[float]] = []  # of the warm-up
@@ -61,7 +63,7 @@ class FeatureIndicator(bt.Indicator):
 
     def _frame(self, end: int) -> pd.DataFrame:
         numbers = np.frombuffer(self.data.datetime.array)[:end]
-        return _bars_of(numbers, {name: np.array(getattr(self.data, name).array[:end]) for name in _COLUMNS})
+        return _bars_of(numbers, {name: np.array(getattr(self.data, name).array[:end]) for name in self._columns})
 
     def _is_heard(self) -> bool:
         """Tell whether this bar was dealt with: beside a faster feed an indicator is asked of one bar many times."""
@@ -77,7 +79,7 @@ class FeatureIndicator(bt.Indicator):
             return
         self._shown.append(self._newest())
         table = np.array(self._shown)
-        bars = _bars_of(table[:, 0], dict(zip(_COLUMNS, table[:, 1:].T, strict=True)))
+        bars = _bars_of(table[:, 0], dict(zip(self._columns, table[:, 1:].T, strict=True)))
         self._bars = NewestBars(bars, KEEP)
         self._row = NewestRow(self._bars, [self._recipe])
         self.lines.value[0] = self._row.update(self._bars)[self._place]
@@ -87,11 +89,11 @@ class FeatureIndicator(bt.Indicator):
             return
         number, *prices = self._newest()
         assert self._bars is not None  # made where the warm-up ended
-        self._bars.append(number_to_stamp(number).value, dict(zip(_COLUMNS, prices, strict=True)))
+        self._bars.append(number_to_stamp(number).value, dict(zip(self._columns, prices, strict=True)))
         self.lines.value[0] = self._row.update(self._bars)[self._place]
 
     def _newest(self) -> list[float]:
-        return [self.data.datetime[0], *(getattr(self.data, name)[0] for name in _COLUMNS)]
+        return [self.data.datetime[0], *(getattr(self.data, name)[0] for name in self._columns)]
 
 
 class RegimeIndicator(bt.Indicator):
@@ -149,14 +151,15 @@ def _place(names: tuple[str, ...], column: str | None) -> int:
 
 
 @functools.cache
-def _probed(name: str, given: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, ...], int]:
+def _probed(name: str, given: tuple[tuple[str, Any], ...], columns: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
     """Return the columns of a feature and the bars that it must wait for, told on a random walk."""
     rng = np.random.default_rng(0)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, _PROBE)))
     opened = np.r_[100.0, close[:-1]]
     high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
     index = pd.date_range("2024-01-01", periods=_PROBE, freq="1h", tz="UTC", name="timestamp").as_unit("ns")
-    values = dict(zip(_COLUMNS, (opened, high, low, close, rng.lognormal(3, 0.5, _PROBE)), strict=True))
+    prices = {"open": opened, "high": high, "low": low, "close": close}
+    values = prices | {name: rng.lognormal(3, 0.5, _PROBE) for name in columns if name not in prices}
     table = feature_table(pd.DataFrame(values, index=index), [(name, dict(given))])
     known = np.isfinite(table.to_numpy()).all(axis=1)
     if not known.any():

@@ -79,6 +79,9 @@ class BarsFeed(bt.feed.DataBase):
     into the line buffers whole. A bar is stamped at its open and known at its close: `next` sees it then.
     Works in all modes of Cerebro; `timeframe` and `compression` are read from the bars' modal step.
     Filters, `fromdate`, `todate` and `tzinput` go the slow way, bar by bar.
+
+    Further columns are shown where a subclass has lines of their names, as with backtrader's own feeds:
+    ``class Funded(BarsFeed): lines = ("funding_rate",)``. Features, labels and `WalkForwardStrategy` read them too.
     """
 
     params: Any = (("timeframe", None), ("compression", None))
@@ -114,7 +117,7 @@ class BarsFeed(bt.feed.DataBase):
         super().start()
         _unbound(self)
         bars = self.p.dataname
-        columns = {name: bars[name].to_numpy(np.float64) for name in _COLUMNS if name in bars.columns}
+        columns = {name: bars[name].to_numpy(np.float64) for name in self.getlinealiases() if name in bars.columns}
         columns["datetime"] = stamps_to_numbers(bars.index)
         self._values = [columns.get(name) for name in self.getlinealiases()]
         self._size, self._next_row = len(bars), 0
@@ -169,6 +172,11 @@ class BarsFeed(bt.feed.DataBase):
     def _tick_fill(self, force: bool = False) -> None:
         if not self._plain:
             super()._tick_fill(force=force)
+
+
+def columns_of(data: Any) -> tuple[str, ...]:
+    """Return the names of a feed's lines that are columns of bars: prices, volume, and what a subclass has besides."""
+    return (*_COLUMNS[:5], *(name for name in data.getlinealiases() if name not in (*_COLUMNS, "datetime")))
 
 
 def _timeframe(index: pd.DatetimeIndex) -> tuple[Any, int]:

@@ -16,11 +16,10 @@ from mlcore.folds import WalkForward
 from mlcore.kinds import checked
 from mlcore.models import MODELS
 from mlcore.retraining import CALENDAR, Retrain, RetrainedWalk, Rule, Said, StrictWalk
-from mlcore.retraining.strict import COLUMNS
 from mlcore.tasks import Label
 from strategies.bt.analyzers import add_analyzers
 from strategies.bt.broker import set_broker
-from strategies.bt.feed import BarsFeed
+from strategies.bt.feed import BarsFeed, columns_of
 from strategies.bt.heard import Heard
 from strategies.bt.indicators import StampRows, number_to_stamp
 from strategies.bt.paper import FITTED, PaperState
@@ -56,9 +55,9 @@ class WalkForwardStrategy(ForecastStrategy):
     options
         further arguments of `RetrainedWalk` (`StrictWalk`) by name: ``{"seed": 1, "confidence": "entropy"}``.
     strict
-        bar by bar, from the open, high, low, close and volume that the engine has shown and nothing else: the same
-        up to rounding. A live feed is always run so. On a live feed orders go out once it is ``LIVE``; what it shows
-        before is the past.
+        bar by bar, from the open, high, low, close, volume and further lines of the feed (`BarsFeed` tells how it gets
+        them) that the engine has shown, and nothing else: the same up to rounding. A live feed is always run so. On a
+        live feed orders go out once it is ``LIVE``; what it shows before is the past.
     state
         folder of a strict run: models and what else is needed to go on are kept there, saved after every bar on which
         orders may go out. Where it holds a run, that one is taken up again: the feed shows the bars from the first
@@ -106,6 +105,7 @@ class WalkForwardStrategy(ForecastStrategy):
         self._policy = None if self.p.policy is None else PolicyWalk(self.p.policy)
         self._strict = self.p.strict or self.p.state is not None or self.data.islive()
         self._paper = None
+        self._columns = columns_of(self.data)
         if self._strict:
             self._walk = StrictWalk(
                 self.p.model, label=self.p.label, folds=self.p.folds, features=self.p.features, rules=self.p.rules,
@@ -187,7 +187,7 @@ class WalkForwardStrategy(ForecastStrategy):
         return number_to_stamp(self.data.datetime[0])
 
     def _bar(self) -> dict[str, float]:
-        return {name: float(getattr(self.data, name)[0]) for name in COLUMNS}
+        return {name: float(getattr(self.data, name)[0]) for name in self._columns}
 
     def _weight_of(self, said: Said) -> float:
         if self._policy is None:

@@ -11,8 +11,8 @@ import pandas as pd
 from mlcore.errors import BarwiseError
 from mlcore.metrics import forecast_quality
 from mlcore.retraining.rules import right
-from mlcore.retraining.strict import COLUMNS
 from mlcore.tasks import Label
+from strategies.bt.feed import columns_of
 from strategies.bt.heard import Heard, heard_by
 from strategies.bt.indicators import number_to_stamp
 
@@ -29,6 +29,7 @@ class Settling(bt.Analyzer):
 
     def create_analysis(self) -> None:
         self._bars: list[tuple[float, ...]] = []
+        self._columns = columns_of(self.strategy.data)
         self._heard: list[tuple[int, Heard]] = []
         self.rets: Any = None
 
@@ -37,7 +38,7 @@ class Settling(bt.Analyzer):
         number = data.datetime[0]
         if self._bars and self._bars[-1][0] == number:
             return  # another feed's bar
-        self._bars.append((number, *(getattr(data, name)[0] for name in COLUMNS)))
+        self._bars.append((number, *(getattr(data, name)[0] for name in self._columns)))
         heard = heard_by(self.strategy)
         if heard is not None:
             self._heard.append((len(self._bars) - 1, heard))
@@ -61,10 +62,10 @@ class Settling(bt.Analyzer):
                 f"`label` of {type(self).__name__} is not given, and the strategy has none: give a function of bars, "
                 "as `functools.partial(direction, horizon=5)`."
             )
-        table = np.array(self._bars).reshape(-1, 1 + len(COLUMNS))
+        table = np.array(self._bars).reshape(-1, 1 + len(self._columns))
         stamps = [number_to_stamp(number) for number in table[:, 0].tolist()]
         index = pd.DatetimeIndex(stamps, tz="UTC", name="timestamp").as_unit("ns")
-        bars = pd.DataFrame(table[:, 1:], index=index, columns=list(COLUMNS))
+        bars = pd.DataFrame(table[:, 1:], index=index, columns=list(self._columns))
         label = make(bars)
         rows = [row for row, _ in self._heard]
         lines = {name: [getattr(one, name) for _, one in self._heard] for name in ("signal", "confidence", "fold")}

@@ -9,16 +9,18 @@ import pandas as pd
 import pytest
 
 from mlcore.errors import BarwiseError
-from mlcore.features import feature_table
+from mlcore.features import feature, feature_table
 from mlcore.folds import WalkForward
 from mlcore.forecasts import check_forecasts
 from mlcore.labels import direction, forward_return
 from mlcore.models import make_model
+from mlcore.plugins import FEATURES
 from mlcore.retraining import Decayed, Drifted, RetrainedWalk, StrictWalk
 from mlcore.store import StoreError
+from mlcore.store.state import pack
 from tests.conftest import random_bars
 
-FEATURES = ["log_return", "rsi", "volatility"]
+FEATURES_HERE = ["log_return", "rsi", "volatility"]
 BARS = random_bars(420, seed=6).drop(random_bars(420, seed=6).index[300:306])
 MODELS = {
     "linear": make_model("linear", lookback=3),
@@ -34,7 +36,7 @@ def old(now):
 
 
 def strict(model="linear", folds=FOLDS, label=LABEL, **options):
-    return StrictWalk(MODELS[model], label=label, features=FEATURES, folds=folds, **options)
+    return StrictWalk(MODELS[model], label=label, features=FEATURES_HERE, folds=folds, **options)
 
 
 def shown(one, bars=BARS, first=0):
@@ -42,7 +44,7 @@ def shown(one, bars=BARS, first=0):
 
 
 def batched(model="linear", folds=FOLDS, label=LABEL, **options):
-    table = feature_table(BARS, FEATURES)
+    table = feature_table(BARS, FEATURES_HERE)
     one = RetrainedWalk(BARS, MODELS[model], label=label(BARS), features=table, folds=folds, **options)
     return one, [one.step(row) for row in range(len(BARS))]
 
@@ -70,41 +72,71 @@ def test_it_says_what_the_batched_walk_says_and_fits_when_it_does(model, folds):
     assert np.isnan(found[:, 0]).any() and np.isfinite(found[:, 0]).sum() > 200
 
 
+def spied(monkeypatch, what):
+    """What of every fit, in strict mode and batched, is to be the same."""
+    from mlcore import refit
+
+    seen = {"strict": [], "walk": []}
+    for where, kept in seen.items():
+
+        def fitted(shared, fold, start=None, kept=kept):
+            rows, made = refit.fitted(shared, fold, start)
+            kept.append(what(rows, made, start))
+            return rows, made
+
+        monkeypatch.setattr(f"mlcore.retraining.{where}.fitted", fitted)
+    return seen
+
+
+def rows_of(rows, *_):
+    return rows.windows.table.tobytes(), rows.y.tobytes()
+
+
 def test_models_are_fitted_on_the_same_rows_bit_for_bit(monkeypatch):
-    seen = {}
-
-    def spy(where):
-        from mlcore import refit
-
-        def fitted(shared, fold, start=None):
-            rows, model = refit.fitted(shared, fold, start)
-            seen.setdefault(where, []).append((rows.windows.table.tobytes(), rows.y.tobytes()))
-            return rows, model
-
-        return fitted
-
-    monkeypatch.setattr("mlcore.retraining.strict.fitted", spy("strict"))
-    monkeypatch.setattr("mlcore.retraining.walk.fitted", spy("batched"))
+    seen = spied(monkeypatch, rows_of)
     shown(strict())
     batched()
-    assert seen["strict"] == seen["batched"] and len(seen["strict"]) > 3
+    assert seen["strict"] == seen["walk"] and len(seen["strict"]) > 3
+
+
+WARM = {
+    "lightgbm": make_model("lightgbm", lookback=2, n_estimators=60, patience=5),
+    "tcn": MODELS["tcn"],
+}
+
+
+@pytest.mark.parametrize("model", WARM)
+@pytest.mark.parametrize("stored", [False, True])
+def test_warm_starts_fit_the_same_models_bit_for_bit(model, stored, monkeypatch, tmp_path):
+    seen = spied(monkeypatch, lambda rows, made, start: (start is not None, pack(made.get_state())))
+    monkeypatch.setitem(MODELS, model, WARM[model])
+    one = strict(model, rules=old, warm_start=True, store=tmp_path if stored else None)
+    said = shown(one)
+    other, wanted = batched(model, rules=old, warm_start=True)
+    assert seen["strict"] == seen["walk"]
+    assert [begun for begun, _ in seen["strict"]] == [False] + [True] * (len(one.retrains) - 1)
+    assert events(one) == events(other) and len(one.retrains) > 5
+    pairs = [(each[:2], each_wanted[:2]) for each, each_wanted in zip(said, wanted, strict=True) if each]
+    np.testing.assert_allclose(*np.array(pairs).transpose(1, 0, 2), atol=2e-5)
+    cold = shown(strict(model, rules=old))
+    assert repr(cold) != repr(said)
 
 
 class Resumed:
     """A run that stops after bar `k`, and is taken up again from its state as JSON."""
 
-    def __init__(self, folder, k, **options):
+    def __init__(self, folder, k, bars=BARS, **options):
         before = strict(store=folder, **options)
-        self.said = shown(before, BARS.iloc[:k])
+        self.said = shown(before, bars.iloc[:k])
         state = json.loads(json.dumps(before.state(), allow_nan=False))
         self.after = strict(store=folder, **options)
         self.after.resume(state)
-        replayed = shown(self.after, BARS.iloc[:k])
+        replayed = shown(self.after, bars.iloc[:k])
         live = before._live_row
         if live is not None:
             assert repr(replayed[live:]) == repr(self.said[live:])
         assert all(each is None for each in replayed[: k if live is None else live])
-        self.said += [self.after.show(BARS.index[row], BARS.iloc[row].to_dict()) for row in range(k, len(BARS))]
+        self.said += [self.after.show(bars.index[row], bars.iloc[row].to_dict()) for row in range(k, len(bars))]
 
 
 BOTH = {"rules": [old, Decayed(newest=5, before=12)]}
@@ -147,6 +179,59 @@ def test_a_rule_that_remembers_is_shown_again_what_came_since_the_model_went_liv
     k = BARS.index.get_loc(asked[0].decided) - 3
     again = Resumed(tmp_path / "again", k, **options)
     assert repr(again.said) == repr(said) and events(again.after) == events(whole)
+
+
+def test_a_warm_started_run_goes_on_from_the_weights_it_had(tmp_path, monkeypatch):
+    from mlcore import refit
+
+    def failing(shared, fold, start=None):
+        if fold.number == 2:
+            raise BarwiseError("too little came")  # the next one starts from the one before
+        return refit.fitted(shared, fold, start)
+
+    monkeypatch.setattr("mlcore.retraining.strict.fitted", failing)
+    options = {"model": "tcn", "warm_start": True}
+    whole = strict(store=tmp_path / "whole", **options)
+    said = shown(whole)
+    failed = BARS.index.get_loc(whole.retrains[2].live)
+    assert len(whole.retrains) > 3 and whole.retrains[2].note
+    for k in (125, failed - 20, failed + 20):
+        again = Resumed(tmp_path / str(k), k, **options)
+        assert repr(again.said) == repr(said) and events(again.after) == events(whole)
+
+
+EXTRA = BARS.assign(mood=np.random.default_rng(5).normal(size=len(BARS)), rate=np.arange(len(BARS)) % 8 / 1e4)
+
+
+@pytest.fixture
+def mood():
+    """A feature that reads columns of its own."""
+
+    def mood(bars, window=3):
+        told = np.asarray(bars["mood"]) + np.asarray(bars["rate"])
+        sums = np.convolve(told, np.ones(window))[: len(told)]
+        return pd.Series(np.where(np.arange(len(told)) < window - 1, np.nan, sums), bars.index)
+
+    FEATURES.register("mood", feature(mood))
+    yield
+    FEATURES._entries.pop("mood")
+
+
+def test_columns_besides_prices_and_volume_are_read(mood, tmp_path, monkeypatch):
+    recipes = [*FEATURES_HERE, "mood_window4"]
+    seen = spied(monkeypatch, rows_of)
+    one = StrictWalk(MODELS["linear"], label=LABEL, features=recipes, folds=FOLDS, rules=old)
+    said = shown(one, EXTRA)
+    table = feature_table(EXTRA, recipes)
+    other = RetrainedWalk(EXTRA, MODELS["linear"], label=LABEL(EXTRA), features=table, folds=FOLDS, rules=old)
+    wanted = [other.step(row) for row in range(len(EXTRA))]
+    assert seen["strict"] == seen["walk"] and events(one) == events(other) and len(one.retrains) > 3
+    pairs = [(each[:2], each_wanted[:2]) for each, each_wanted in zip(said, wanted, strict=True) if each]
+    np.testing.assert_allclose(*np.array(pairs).transpose(1, 0, 2), atol=2e-5)
+    monkeypatch.setattr(f"{__name__}.FEATURES_HERE", recipes)
+    assert repr(Resumed(tmp_path, 222, bars=EXTRA, rules=old).said) == repr(said)
+    with pytest.raises(BarwiseError, match="lacks mood"):
+        one.show(BARS.index[-1] + pd.Timedelta("1h"), BARS.iloc[-1].to_dict() | {"rate": 0.0})
 
 
 class Asks:
@@ -211,6 +296,11 @@ def test_what_cannot_go_on_is_refused(tmp_path):
         one.show(BARS.index[199], BARS.iloc[199].to_dict())
     with pytest.raises(BarwiseError, match="no bar was shown"):
         one.resume(state)
+    with pytest.raises(BarwiseError, match="`warm_start` is asked for and Linear cannot"):
+        strict(warm_start=True)
+    for walk in (strict, batched):
+        with pytest.raises(BarwiseError, match="`incremental` is '1D': under a clock"):
+            walk(incremental="1D")
     with pytest.raises(BarwiseError, match="`store` is not given"):
         strict().state()
     with pytest.raises(StoreError, match="`options` is .* before the stop"):

@@ -7,7 +7,8 @@ import pytest
 
 from mlcore.combiners import efficiency_ratio
 from mlcore.errors import BarwiseError
-from mlcore.features import feature_table
+from mlcore.features import feature, feature_table
+from mlcore.plugins import FEATURES as FEATURES_BY_NAME
 from mlcore.plugins import UnknownPluginError
 from strategies.bt import BarsFeed, FeatureIndicator, RegimeIndicator
 from tests.conftest import random_bars
@@ -35,9 +36,9 @@ def read(make, *feeds, options=(), **params):
 
 @pytest.mark.parametrize("options", MODES, ids=str)
 def test_all_modes_say_what_the_table_says(options):
-    for feature in FEATURES[:3]:
-        wanted = feature_table(BARS, [feature]).to_numpy()
-        found, rows, strategy = read(lambda data, f=feature: FeatureIndicator(data, feature=f), options=options)
+    for name in FEATURES[:3]:
+        wanted = feature_table(BARS, [name]).to_numpy()
+        found, rows, strategy = read(lambda data, name=name: FeatureIndicator(data, feature=name), options=options)
         assert rows == list(range(int(np.isfinite(wanted[:, 0]).argmax()), len(BARS)))  # the warm-up is waited for
         np.testing.assert_allclose(found, wanted[rows], rtol=1e-9, atol=1e-12)
         if options["preload"] and options["runonce"] and options["exactbars"] < 1:
@@ -80,6 +81,27 @@ def test_another_feed_and_a_longer_clock_have_their_own(options):
     wanted = feature_table(pd.DataFrame(long, index=BARS.index[: len(long["close"])]), ["rsi_window7"]).to_numpy()
     assert list(strategy.seen) == list(range(7, 31))
     np.testing.assert_allclose(list(strategy.seen.values()), wanted[7:31], rtol=1e-9)
+
+
+class Moody(BarsFeed):
+    lines = ("mood",)
+
+
+@pytest.mark.parametrize("options", [MODES[0], MODES[2], MODES[6]], ids=str)
+def test_further_lines_of_the_feed_are_read(options):
+    def mood(bars, window=5):
+        return pd.Series(np.asarray(bars["mood"]), bars.index).rolling(window).max()
+
+    FEATURES_BY_NAME.register("mood", feature(mood))
+    try:
+        bars = BARS.assign(mood=np.random.default_rng(2).normal(size=len(BARS)))
+        found, rows, _ = read(lambda data: FeatureIndicator(data, feature="mood"), Moody(bars), options=options)
+        np.testing.assert_array_equal(found[:, 0], bars["mood"].rolling(5).max().iloc[rows])
+        assert rows[0] == 4
+        with pytest.raises(BarwiseError, match="needs the column 'mood'"):
+            read(lambda data: FeatureIndicator(data, feature="mood"), options=options)
+    finally:
+        FEATURES_BY_NAME._entries.pop("mood")
 
 
 def test_bars_that_come_later_change_nothing():

@@ -5,10 +5,15 @@ import json
 import pickle
 
 import backtrader as bt
+import numpy as np
+import pandas as pd
 import pytest
 
 from mlcore.errors import BarwiseError
+from mlcore.features import feature
 from mlcore.folds import WalkForward
+from mlcore.models import make_model
+from mlcore.plugins import FEATURES
 from mlcore.retraining import Decayed
 from mlcore.store import StoreError
 from strategies.bt import EquityCurve, OrderLog, ReplayFeed, WalkForwardStrategy, set_broker
@@ -37,9 +42,9 @@ class Mortal(WalkForwardStrategy):
             raise Killed
 
 
-def paper(folder, *, bars=BARS, live=LIVE, dies=None, sizer="confidence", **params):
+def paper(folder, *, bars=BARS, live=LIVE, dies=None, sizer="confidence", feed=ReplayFeed, **params):
     cerebro = bt.Cerebro(stdstats=False)
-    cerebro.adddata(ReplayFeed(bars, live_from=bars.index[live] if live < len(bars) else "2100-01-01"))
+    cerebro.adddata(feed(bars, live_from=bars.index[live] if live < len(bars) else "2100-01-01"))
     given = GIVEN | {"rules": RULES, "policy": POLICY, "sizer": sizer} | params
     cerebro.addstrategy(Mortal, state=folder, dies=dies, **given)
     for analyzer in (EquityCurve, OrderLog):
@@ -94,6 +99,43 @@ def test_the_same_orders_as_without_the_stop(undisturbed, tmp_path, place):
     equity = after.analyzers.equitycurve.get_analysis()
     assert equity[k:] == undisturbed.analyzers.equitycurve.get_analysis()[k:]
     assert after.broker.getcash() == undisturbed.broker.getcash()
+
+
+class Funded(ReplayFeed):
+    lines = ("funding_rate",)
+
+
+FUNDED = BARS.assign(funding_rate=np.sin(np.arange(len(BARS)) / 9) / 1e3)
+
+
+@pytest.fixture
+def funded():
+    """A model that reads a line of the feed's own, begun from the one before it."""
+
+    def funding_change(bars, window=5):
+        return pd.Series(np.asarray(bars["funding_rate"]), bars.index).diff(window)
+
+    FEATURES.register("funding_change", feature(funding_change))
+    model = make_model("tcn", lookback=5, levels=1, width=4, epochs=1)
+    yield {
+        **{"bars": FUNDED, "feed": Funded, "model": model, "rules": old, "options": {"warm_start": True}},
+        "policy": Policy(),
+        "features": ["log_return", "funding_change"],
+    }
+    FEATURES._entries.pop("funding_change")
+
+
+def test_a_line_of_the_feed_s_own_and_warm_starts_go_on_too(funded, tmp_path):
+    whole = paper(tmp_path / "whole", **funded)
+    other = {name: value for name, value in funded.items() if name not in ("bars", "feed", "options")}
+    wanted = result_of(FUNDED, sizer="confidence", warm_start=True, **other)
+    found = [weight for _, weight in sorted(whole.weights.items())]
+    assert found == pytest.approx(wanted.weights.tolist(), abs=1e-4, nan_ok=True)
+    assert len(orders(whole)) > 5 and len(whole.retrains) > 3
+    before, after = paper(tmp_path / "stopped", dies=200, **funded), paper(tmp_path / "stopped", **funded)
+    assert orders(before) + orders(after) == orders(whole)
+    with pytest.raises(BarwiseError, match="'funding_change' needs the column 'funding_rate'"):
+        paper(tmp_path / "none", **funded | {"feed": ReplayFeed})
 
 
 def test_stopped_again_and_again_it_ends_the_same(undisturbed, tmp_path):
