@@ -32,7 +32,7 @@ class RiskConfig:
     start: str | None = flag(None, "first stamp that counts")
     end: str | None = flag(None, "stamp before which all bars lie")
     entry: float = flag(0.15, "|signal| at which a position is opened")
-    weight: float = flag(0.2, "weight of one position")
+    weight: float = flag(0.2, "weight of one position, in [-1, 1]")
 
 
 def main() -> None:
@@ -40,9 +40,11 @@ def main() -> None:
     from mlcore import WalkForward, read_panel, triple_barrier, walk_forward_panel
     from mlcore.bars import panel_between
     from strategies.account import clock_of
+    from strategies.funding import read_funding
     from strategies.policy import Policy, target_weights
 
     panel = panel_between(read_panel(config.bars), config.start, config.end)
+    rates = read_funding(config.funding, list(panel))
     barriers: dict[str, Any] = {"horizon": config.horizon, "stop": config.width, "profit": config.width}
     label = partial(triple_barrier, **barriers, volatility_window=config.window)
     run = walk_forward_panel(panel, config.model, label=label, folds=WalkForward(config.train, config.test))
@@ -50,8 +52,7 @@ def main() -> None:
     made = {s: target_weights(f, panel[s], policy=policy) * config.weight for s, f in run.forecasts.items()}
     bars = {symbol: panel[symbol].loc[weights.index[0] : weights.index[-1]] for symbol, weights in made.items()}
     weights = pd.DataFrame(made, index=clock_of(bars))
-    rates = pd.read_parquet(config.funding)
-    funding = {symbol: rates.loc[rates["symbol"] == symbol, "funding_rate"] for symbol in bars}
+    funding = {symbol: rates[symbol] for symbol in bars}
     barred = RiskRules(**barriers, volatility_window=config.window, reenter=True)
     table = Table(title=f"{len(bars)} perpetuals, {weights.index[0]:%Y-%m-%d} to {weights.index[-1]:%Y-%m-%d}")
     for name in ("rules", "Sharpe", "return", "drawdown", "orders", "commission", "funding", "engines differ"):

@@ -17,3 +17,8 @@ def test_every_way_has_a_row(script, tmp_path: Path) -> None:
     assert "2 coins" in said and "buy and hold" in said
     rows = [line for line in said.splitlines() if any(f"model, {way}" in line for way in WAYS)]
     assert len(rows) == 3 and all(int(row.split("│")[6].replace(",", "")) > 0 for row in rows)
+
+
+def test_no_coin_at_all_is_refused(script, tmp_path: Path) -> None:
+    ran = script("portfolio", "--bars", tmp_path / "none.parquet", "--coins", "0")
+    assert (ran.code, ran.err) == (2, "error: `coins` is 0; it must be at least 1.\n")

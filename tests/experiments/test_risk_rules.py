@@ -21,3 +21,11 @@ def test_every_rule_has_a_row(script, tmp_path: Path) -> None:
     funding = [float(row[6].replace(",", "")) for row in rows]
     assert funding[0] == 0 and any(funding[1:])
     assert int(rows[2][4].replace(",", "")) > int(rows[6][4].replace(",", ""))  # entering anew is more orders
+
+
+def test_a_perpetual_without_rates_is_refused_before_anything_is_trained(script, tmp_path: Path) -> None:
+    bars = random_bars(100)
+    bars.to_parquet(tmp_path / "AAAUSDT.parquet")
+    pd.DataFrame({"symbol": "AAUSDT", "funding_rate": 0.001}, bars.index[::8]).to_parquet(tmp_path / "f.parquet")
+    code, _, err = script("risk_rules", "--bars", tmp_path / "AAAUSDT.parquet", "--funding", tmp_path / "f.parquet")
+    assert code == 2 and "has no rate of 'AAAUSDT'. Did you mean 'AAUSDT'?" in err and err.count("\n") == 1
