@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import math
 import os
@@ -31,6 +30,7 @@ from mlcore.store.folds import versions
 from mlcore.store.outcomes import KeptFolds
 from mlcore.store.state import StoreError
 from mlcore.tasks import Label
+from mlcore.versions import versions_of
 from mlcore.walkforward import Progress, walk_forward
 
 FORMAT = 1
@@ -221,11 +221,7 @@ def _checked(cache: str | Path) -> Path:
 
 
 def _versions() -> dict[str, str]:
-    found = dict(versions())
-    for library in LIBRARIES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[library] = importlib.metadata.version(library)
-    return found
+    return versions() | versions_of(*LIBRARIES)
 
 
 def _write(entry: Path, forecasts: pd.DataFrame, manifest: dict[str, Any]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS, MODELS
 from mlcore.stack import Member, label_for
 from mlcore.tasks import Label
+from mlcore.versions import versions_of
 from mlcore.walkforward import WalkForwardRun, walk_forward
 from strategies.backtest import backtest
 from strategies.calibrated import Calibration
@@ -382,13 +381,7 @@ def describe(bars: pd.DataFrame) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that a result depends on."""
-    found = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            found[library] = "not installed"
-    return found
+    return versions_of(*LIBRARIES)
 
 
 __all__ = ["BarwiseError", "Progress", "describe", "make_label", "make_model", "run_study", "versions"]

@@ -106,7 +106,7 @@ def _gross(result: BacktestResult) -> np.ndarray:
     orders, equity = result.orders, result.equity
     flow = -(orders["size"] * orders["price"].fillna(0.0) + orders["commission"])
     spent = flow.groupby(orders["timestamp"]).sum().reindex(equity.index, fill_value=0.0).cumsum().to_numpy()
-    if (funding := result.extras.get("funding_paid")) is not None:
+    if (funding := result.extras.get("holding_paid")) is not None:
         spent = spent - funding.cumsum().to_numpy()
     cash = equity.iloc[0] + spent
     return np.abs(cash) + np.abs(equity.to_numpy() - cash)

@@ -39,7 +39,8 @@ class BacktestResult:
         `status` ``filled``, ``partial`` or ``rejected``, `reason` a sentence for the last two; that of an order which a
         rule of the account gave (`strategies.account.RiskRules`) begins with the name of the rule.
     trades
-        One row per round trip: ``symbol entry_time exit_time side size entry_price exit_price pnl commission``.
+        One row per round trip: ``symbol entry_time exit_time side size entry_price exit_price pnl commission
+        reason`` (that of the order that closed it).
     metrics
         The engine's own numbers, keys `METRICS`; a number that is not defined is None and `notes` says why.
     """

@@ -6,7 +6,9 @@ from collections import defaultdict
 
 import pandas as pd
 
-TRADE_COLUMNS = ["symbol", "entry_time", "exit_time", "side", "size", "entry_price", "exit_price", "pnl", "commission"]
+TRADE_COLUMNS = [
+    *("symbol", "entry_time", "exit_time", "side", "size", "entry_price", "exit_price", "pnl", "commission", "reason")
+]
 # A position smaller than this share of the largest it was is closed: the rest is the rounding of sums.
 CLOSED = 1e-12
 
@@ -15,20 +17,20 @@ def round_trips(orders: pd.DataFrame) -> pd.DataFrame:
     """Return one row per position opened from flat and closed to flat (a reversal closes one and opens one).
 
     In the order they closed, each symbol's by itself. `size` is the sum of units entered, `entry_price` and
-    `exit_price` are means weighted by units, `pnl` is after the commissions of `commission`. A position still open at
-    the end has no row.
+    `exit_price` are means weighted by units, `pnl` is after the commissions of `commission`, `reason` is that
+    of the order that closed it. A position still open at the end has no row.
     """
-    fills = orders.loc[orders["size"] != 0, ["symbol", "timestamp", "size", "price", "commission"]]
+    fills = orders.loc[orders["size"] != 0, ["symbol", "timestamp", "size", "price", "commission", "reason"]]
     rows: list[tuple] = []
     trips: dict[str, _Trip] = defaultdict(_Trip)
-    for symbol, stamp, size, price, commission in fills.itertuples(index=False, name=None):
+    for symbol, stamp, size, price, commission, reason in fills.itertuples(index=False, name=None):
         trip = trips[symbol]
         closing = trip.units_closed_by(size)
         if closing:
             share = closing / size
             trip.leave(closing, price, commission * share)
             if trip.is_closed():
-                rows.append((symbol, *trip.row(stamp)))
+                rows.append((symbol, *trip.row(stamp), reason))
                 trips[symbol] = trip = _Trip()
             size, commission = size - closing, commission * (1 - share)
         if abs(size) > CLOSED * abs(closing):
@@ -40,9 +42,9 @@ def _table(rows: list[tuple], orders: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=TRADE_COLUMNS)
     stamps, floats = (
         dict.fromkeys(TRADE_COLUMNS[1:3], orders["timestamp"].dtype),
-        dict.fromkeys(TRADE_COLUMNS[4:], float),
+        dict.fromkeys(TRADE_COLUMNS[4:-1], float),
     )
-    return table.astype({"symbol": "str", **stamps, "side": "int64", **floats})
+    return table.astype({"symbol": "str", "reason": "str", **stamps, "side": "int64", **floats})
 
 
 class _Trip:

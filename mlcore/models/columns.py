@@ -37,3 +37,17 @@ def told_column(model: Any, name: str, n_features: int) -> int:
             "`mlcore.features.table_for(model, bars)` adds it."
         )
     return names.index(name)
+
+
+def given_column(model: Any, n_features: int, wanted: str) -> int:
+    """Return the place of ``model.column``, a name or a number; refuse what is none, telling what is `wanted`."""
+    names = list(getattr(model, "feature_names_in_", ()))
+    if isinstance(model.column, str) and model.column in names:
+        return names.index(model.column)
+    if isinstance(model.column, int) and 0 <= model.column < n_features:
+        return model.column
+    raise BarwiseError(
+        f"`column` is {model.column!r}, which is no feature here.{did_you_mean(str(model.column), names)} {wanted} "
+        f"needs the feature with a bar's return: give its name or number 0..{n_features - 1}, or make the table with "
+        "`table_for(model, bars)`, which adds it where the model asks for it."
+    )

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.models.columns import given_column
 from mlcore.models.horizons import PerHorizon
 from mlcore.models.inputs import Validation, check_finite
 from mlcore.store.state import ModelState
@@ -53,7 +54,8 @@ class Naive(PerHorizon, BaseEstimator):
     def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:
         check_finite(windows.last)
         self._check_rule()
-        self.column_ = None if self.rule == "prior" else self._find_column(windows.shape[2])
+        wanted = f"The rule {self.rule!r}"
+        self.column_ = None if self.rule == "prior" else given_column(self, windows.shape[2], wanted)
         self.prior_ = _prior(y, task)
         self.size_ = float(np.mean(np.abs(y)))
 
@@ -72,17 +74,6 @@ class Naive(PerHorizon, BaseEstimator):
             )
         if self.rule == "momentum" and self.lookback < 2:
             raise BarwiseError(f"`lookback` is {self.lookback}; the rule 'momentum' sums moves and needs 2 or more.")
-
-    def _find_column(self, n_features: int) -> int:
-        names = list(getattr(self, "feature_names_in_", ()))
-        if isinstance(self.column, str) and self.column in names:
-            return names.index(self.column)
-        if isinstance(self.column, int) and 0 <= self.column < n_features:
-            return self.column
-        raise BarwiseError(
-            f"`column` is {self.column!r}, which is no feature here.{did_you_mean(str(self.column), names)} "
-            f"The rule {self.rule!r} needs the feature with a bar's return: its name or number 0..{n_features - 1}."
-        )
 
     def _predict_one(self, windows: Windows) -> np.ndarray:
         check_finite(windows.last)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from mlcore import combiners
-from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.errors import BarwiseError
+from mlcore.models.columns import given_column
 from mlcore.models.ensemble import Ensemble
 from mlcore.models.members import listed, make_members, member_names, refuse_twins
 from mlcore.windows import Windows
@@ -75,18 +76,6 @@ class RegimeStack(Ensemble):
 
     def market(self, windows: Windows) -> np.ndarray:
         """Return ``(N, 1)``: the signed efficiency ratio of the last `regime_window` moves."""
-        column = self._column(windows.shape[2])
+        column = given_column(self, windows.shape[2], "The regime")
         moves = Windows(windows.table[:, column : column + 1], windows.rows, self.regime_window)
         return combiners.efficiency_ratio(moves[:][:, :, 0].astype(np.float64))[:, None]
-
-    def _column(self, n_features: int) -> int:
-        names = list(getattr(self, "feature_names_in_", ()))
-        if isinstance(self.column, str) and self.column in names:
-            return names.index(self.column)
-        if isinstance(self.column, int) and 0 <= self.column < n_features:
-            return self.column
-        raise BarwiseError(
-            f"`column` is {self.column!r}, which is no feature here.{did_you_mean(str(self.column), names)} The regime "
-            f"is told by the feature with a bar's return: give its name or number 0..{n_features - 1}, or make the "
-            "table with `table_for(model, bars)`, which adds it."
-        )

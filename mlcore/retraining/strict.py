@@ -142,8 +142,9 @@ class StrictWalk(RetrainClock):
         if blocks:
             self._wait_after(blocks[-1])
             return blocks[-1] if blocks[-1].start == row else None
-        if isinstance(self.folds.train, int):  # a bar brings one row at most
-            self._next_row = row + max(1, self.folds.train - int((usable.known_free <= row).sum()))
+        if isinstance(self.folds.train, int):  # as if all labels ended at once: one bar may end those of many rows
+            may_count = int(one.whole[: row - self.folds.latency].sum())
+            self._next_row = row + max(1, self.folds.train - may_count)
         elif len(usable.known):
             self._next_stamp = one.clock[usable.known[0]] + self.folds.train
         return None

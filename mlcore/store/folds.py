@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +27,7 @@ from mlcore.store.state import (
     unpack_arrays,
 )
 from mlcore.tasks import Task
+from mlcore.versions import versions_of
 
 FORMAT = 1
 SCALER = "scaler.safetensors"
@@ -171,13 +169,6 @@ def _check_scaler(scaler: Scaler, n_features: int) -> None:
             raise StoreError(f"`{SCALER}` has a {name} of {array.dtype} {array.shape} for {n_features} features.")
 
 
-@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that a stored model's bits depend on."""
-    found = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            found[library] = "not installed"
-    return found
+    return versions_of(*LIBRARIES)

@@ -29,6 +29,9 @@ BY_WEIGHT, BY_DRAWDOWN = NO_BARRIER, 4
 # it; what was asked for last and what it became; the side that stays out; row and unit of the order under way; its end.
 SIDE, STOP_AT, PROFIT_AT, HELD, DECIDED, ASKED, TARGET, BARRED, ORDERED, UNIT, WAITING, LEFT = range(12)
 N_SYMBOL_STATES = 12
+# What holding each symbol has cost so far, (P, S): funding of longs and of shorts, and borrow.
+FUNDING_LONG, FUNDING_SHORT, BORROW = range(3)
+N_PAID = 3
 # The state of the account, (A,): highest close, row before which nothing is held, entries, and cuts by each limit.
 PEAK, FLAT_UNTIL, ENTRIES, CUT_RISK, CUT_POSITION, CUT_HEAT, CUT_GROSS, CUT_NET, HALTS = range(9)
 N_ACCOUNT_STATES = 9
@@ -66,16 +69,21 @@ class Market(NamedTuple):
 
 
 @njit(cache=True)
-def carry(row: int, units: np.ndarray, market: Market) -> float:  # pragma: no cover (compiled)
-    """Return the cash that positions `units` ``(S,)`` cost at the open of `row`; negative: what they bring."""
-    paid = 0.0
+def carry(row: int, units: np.ndarray, market: Market, paid: np.ndarray) -> float:  # pragma: no cover (compiled)
+    """Return the cash that positions `units` ``(S,)`` cost at the open of `row`; negative: what they bring.
+
+    It is added to `paid` ``(P, S)``, where it was paid.
+    """
+    cost = 0.0
     for s in range(len(units)):
         if units[s] != 0:
             price = market.opened[row, s] if market.here[row, s] else market.last[row, s]
-            paid += units[s] * price * market.funding[row, s]
-            if units[s] < 0:
-                paid -= units[s] * price * market.borrow[row]
-    return paid
+            funding = units[s] * price * market.funding[row, s]
+            borrow = -units[s] * price * market.borrow[row] if units[s] < 0 else 0.0
+            paid[FUNDING_LONG if units[s] > 0 else FUNDING_SHORT, s] += funding
+            paid[BORROW, s] += borrow
+            cost += funding + borrow
+    return cost
 
 
 @njit(cache=True)
@@ -221,7 +229,8 @@ def _target(
         kinds[s] = BY_DRAWDOWN if flat else TIME
     if ask * units <= 0 and np.isnan(market.unit[row, s]):
         ask = 0.0  # barriers that nobody can place: nothing is opened
-    if compiled_is_dust_change(ask, symbols[ASKED, s]) and not (due and ask == 0):
+    leaves = ask == 0 and units != 0 and (flat or due)  # also what cash could not cover when it was told to before
+    if compiled_is_dust_change(ask, symbols[ASKED, s]) and not leaves:
         return np.nan
     symbols[ASKED, s] = ask
     return ask

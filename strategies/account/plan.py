@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,17 @@ class AccountPlan:
     @property
     def symbols(self) -> list[str]:
         return list(self.bars)
+
+    def of_weights(self, weights: pd.DataFrame) -> AccountPlan:
+        """Return the same account for other `weights`, without its rules but for `borrow`."""
+        asked = np.column_stack([checked_targets(weights[symbol]) for symbol in self.bars])
+        market = self.market._replace(unit=np.ones_like(self.market.unit))  # no barriers wait for a warm-up
+        return replace(self, weights=weights, asked=asked, market=market, rules=RiskRules(borrow=self.rules.borrow))
+
+    def settings(self) -> dict[str, float | int | bool | None]:
+        """Return cash, costs and rules as plain values, by name."""
+        parts = (self.costs, self.rules)
+        return {"cash": self.cash} | {one.name: getattr(part, one.name) for part in parts for one in fields(part)}
 
 
 def plan_account(
@@ -113,6 +124,8 @@ class AccountPath:
 
     owed
         what holding cost and cash did not pay; it counts against the equity, and is paid as soon as there is cash.
+    paid
+        ``(P, S)``: what holding each symbol has cost so far (rows of `core`: funding of longs, of shorts, borrow).
     """
 
     def __init__(self, plan: AccountPlan) -> None:
@@ -124,13 +137,15 @@ class AccountPath:
         self.account = np.zeros(core.N_ACCOUNT_STATES)
         self.account[core.PEAK], self.account[core.FLAT_UNTIL] = plan.cash, -1
         self.owed = 0.0
+        self.paid = np.zeros((core.N_PAID, n))
+        self._levels: list[tuple[int, int, float, float]] = []
         self._values, self._kinds = np.empty(n), np.empty(n, np.int64)
         self._carries = bool(plan.market.funding.any() or plan.market.borrow.any())
         self._watches = any(rule is not None for rule in (plan.rules.stop, plan.rules.profit, plan.rules.horizon))
 
     def carry(self, row: int, units: np.ndarray) -> float:
         """Add what holding `units` ``(S,)`` costs at the open of `row` to what is owed; return the cost."""
-        cost = core.carry(row, units, self.plan.market) if self._carries else 0.0
+        cost = core.carry(row, units, self.plan.market, self.paid) if self._carries else 0.0
         self.owed += cost
         return cost
 
@@ -145,9 +160,45 @@ class AccountPath:
         if not self._watches:
             return []
         market, values, kinds = self.plan.market, self._values, self._kinds
-        if not core.watch(row, units, market, self.numbers, self.symbols, values, kinds):
+        met = core.watch(row, units, market, self.numbers, self.symbols, values, kinds)
+        self._note_levels(row)
+        if not met:
             return []
         return [Exit(s, float(values[s]), int(kinds[s])) for s in _sales_first(values, -units)]
+
+    def _note_levels(self, row: int) -> None:
+        """Keep the barriers of the positions that began in bar `row`."""
+        state = self.symbols
+        for s in np.flatnonzero((state[core.SIDE] != 0) & (state[core.HELD] == 0)).tolist():
+            self._levels.append((s, row, float(state[core.STOP_AT, s]), float(state[core.PROFIT_AT, s])))
+
+    def barriers(self) -> pd.DataFrame:
+        """Return the prices of the barriers that positions had, one row a position: ``symbol timestamp stop profit``.
+
+        `timestamp` is the bar whose fill opened it, where they are known from on; NaN is no such barrier. No rows
+        under rules without barriers.
+        """
+        symbols, rows, stops, profits = zip(*self._levels, strict=True) if self._levels else ((), (), (), ())
+        names = pd.Series([self.plan.symbols[s] for s in symbols], dtype="str")
+        stamps = self.plan.clock[np.array(rows, np.int64)]
+        levels = {"stop": np.array(stops, np.float64), "profit": np.array(profits, np.float64)}
+        return pd.DataFrame({"symbol": names, "timestamp": stamps, **levels})
+
+    def holding(self) -> pd.DataFrame:
+        """Return what holding cost, one row a symbol: ``funding_long funding_short borrow``; negative was received."""
+        return pd.DataFrame(self.paid.T, self.plan.symbols, ["funding_long", "funding_short", "borrow"])
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the symbols with an order that never met a bar: decided at the last one there was."""
+        return tuple(np.array(self.plan.symbols)[self.symbols[core.WAITING] != 0].tolist())
+
+    def cuts(self) -> dict[str, int]:
+        """Return how often each limit cut: orders by `max_position` and `risk_per_trade`, closes by the others.
+
+        With it ``entries``, orders that opened a position, and ``halts``, how often the drawdown limit was met.
+        """
+        counters = {**LIMITS, "entries": core.ENTRIES, "halts": core.HALTS}
+        return {name: int(self.account[counter]) for name, counter in counters.items()}
 
     def decide(self, row: int, equity: float, units: np.ndarray) -> list[Order]:
         """Return the orders decided at the close of `row`; sales first, then buys."""
@@ -168,12 +219,12 @@ class AccountPath:
 
     def notes(self) -> tuple[str, ...]:
         """Return what the rules did that no order shows."""
-        entries, said = int(self.account[core.ENTRIES]), []
-        for name, counter in LIMITS.items():
-            if cut := int(self.account[counter]):
+        cuts, said = self.cuts(), []
+        for name in LIMITS:
+            if cut := cuts[name]:
                 unit = "orders were" if name in ("max_position", "risk_per_trade") else "closes had their orders"
-                said.append(f"`{name}`: {cut} {unit} cut ({entries} entries in all)")
-        if halts := int(self.account[core.HALTS]):
+                said.append(f"`{name}`: {cut} {unit} cut ({cuts['entries']} entries in all)")
+        if halts := cuts["halts"]:
             said.append(f"`max_drawdown`: the account went flat {halts} time(s)")
         return tuple(said)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from strategies.account import core
 from strategies.account.plan import REASONS, AccountPath, AccountPlan
 from strategies.measures import return_or_note
 from strategies.orders import clip_note, orders_table
@@ -30,10 +31,13 @@ def account_result(
 
     `rows` are ``(symbol, decided row, fill row, size, price, commission, status, reason)``; `funding` what holding cost
     at each row's open; `numbers` the engine's own Sharpe ratio, its note, and its maximal drawdown.
+
+    The result's extras: the `plan` that was traded, ``holding_paid`` (`funding` as a series), and what the path tells
+    of itself (`AccountPath`): ``holding`` by symbol, ``barriers`` by position, orders ``waiting`` at the end, ``cuts``.
     """
     plan = path.plan
     orders = orders_table(engine, [row[0] for row in rows], plan.clock, [row[1:] for row in rows])
-    paid = pd.Series(funding, plan.clock, dtype=np.float64, name="funding_paid")
+    paid = pd.Series(funding, plan.clock, dtype=np.float64, name="holding_paid")
     ratio, note, fall = numbers
     earned, ruin = return_or_note(float(equity.iloc[-1]), equity, plan.cash)
     metrics: dict[str, float | int | None] = {
@@ -44,7 +48,8 @@ def account_result(
         "n_orders": len(orders),
         "n_rejected": int((orders["status"] == "rejected").sum()),
         **_paid(plan, equity, orders),
-        "funding_paid": float(paid.sum()),
+        "funding_paid": float(path.paid[[core.FUNDING_LONG, core.FUNDING_SHORT]].sum()),
+        "borrow_paid": float(path.paid[core.BORROW].sum()),
     }
     owed = f"what holding cost was not paid for want of cash: {path.owed:,.6g} is owed" if path.owed > 0 else ""
     return BacktestResult(
@@ -56,7 +61,15 @@ def account_result(
         metrics=metrics,
         notes=tuple(filter(None, (ruin, note, clip_note(orders), owed, *path.notes()))),
         forecasts=_one(forecasts),
-        extras={"version": version, "funding_paid": paid},
+        extras={
+            "version": version,
+            "plan": plan,
+            "holding_paid": paid,
+            "holding": path.holding(),
+            "barriers": path.barriers(),
+            "waiting": path.waiting(),
+            "cuts": path.cuts(),
+        },
     )
 
 

@@ -50,12 +50,13 @@ class FeatureIndicator(bt.Indicator):
         names, waits = _probed(self._name, tuple(sorted(given.items())), self._columns)
         self._place = _place(names, self.p.column)
         self.addminperiod(waits + 1)
+        self.plotinfo.plotname = self.plotinfo.plotname or column_name(*self._recipe)
         self._shown: list[list[float]] = []  # of the warm-up
         self._bars: NewestBars | None = None
         self._heard = 0
 
     def _plotlabel(self) -> list[str]:
-        return [column_name(*self._recipe)]
+        return []  # the name says it
 
     def once(self, start: int, end: int) -> None:
         values = np.asarray(feature_table(self._frame(end), [self._recipe]))[:, self._place]
@@ -122,7 +123,7 @@ class RegimeIndicator(bt.Indicator):
         moves = closes[1:] / closes[:-1] - 1.0
         windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(moves, int(self.p.window)))
         ratio = efficiency_ratio(windows)
-        return ratio, np.sign(ratio) * (np.abs(ratio) >= self.p.trend)
+        return ratio, np.where(np.abs(ratio) >= self.p.trend, np.sign(ratio), 0.0)
 
     def next(self) -> None:
         ratio, regime = self._told(np.array(self.data.close.get(size=int(self.p.window) + 1)))

@@ -101,7 +101,8 @@ class ForecastIndicator(bt.Indicator):
     def _refuse_strangers(self) -> None:
         """Refuse forecasts of other bars where all bars are there to see; else they would be silence."""
         stamps = self.data.datetime
-        if stamps.buflen() <= len(stamps):  # not preloaded: what comes is not known yet
+        preloaded = getattr(getattr(self.data, "_env", None), "_dopreload", True)
+        if not preloaded or stamps.buflen() <= len(stamps):  # what comes is not known; at most a bar that waits
             return
         numbers = np.array(stamps.array)
         check_interval(

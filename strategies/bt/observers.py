@@ -15,6 +15,18 @@ _BAND = {"color": "tab:purple", "alpha": 0.6, "linewidth": 0.8, "_plotvalue": Fa
 _MARK = {"markersize": 8.0, "ls": "", "_plotvalue": False, "_plotvaluetag": False}
 
 
+class OfBars(bt.Observer):
+    """An observer with one value for each bar of the first feed, in all modes, so that it lies over that bar.
+
+    With several feeds a strategy has more steps than any feed has bars, and in `runonce` mode backtrader's own
+    observers have one value a step.
+    """
+
+    def forward(self, value: float = float("nan"), size: int = 1) -> None:
+        if len(self._clock) > len(self):
+            super().forward(value, size)
+
+
 class Exposure(bt.Observer):
     """Lines `exposure`, what is held / account value at the bar's close, and `target`, what was last ordered.
 
@@ -22,6 +34,7 @@ class Exposure(bt.Observer):
     differ by what the price did since the order, and where cash did not pay for all of it.
     """
 
+    _stclock = True  # a pane of its own has one value for each step of the strategy
     lines: Any = ("exposure", "target")
     plotinfo = {"plot": True, "subplot": True, "plotname": "exposure", "plotyhlines": [0.0]}
     plotlines = {"exposure": {"color": "tab:green"}, "target": {"color": "tab:gray", "ls": "--", "alpha": 0.7}}
@@ -37,6 +50,7 @@ class Exposure(bt.Observer):
 class Confidence(bt.Observer):
     """Line `confidence` of the forecast of each bar, in [0, 1]; NaN where nothing was said."""
 
+    _stclock = True
     lines: Any = ("confidence",)
     plotinfo = {"plot": True, "subplot": True, "plotname": "confidence", "plotyhlines": [0.0, 1.0]}
     plotlines = {"confidence": {"color": "tab:orange"}}
@@ -46,7 +60,7 @@ class Confidence(bt.Observer):
         self.lines.confidence[0] = float("nan") if heard is None else heard.confidence
 
 
-class QuantileBand(bt.Observer):
+class QuantileBand(OfBars):
     """Lines `low`, `middle`, `high` on the price: where the forecast quantiles put it at the end of the horizon.
 
     The close x exp(quantile of the log return): the lowest and the highest quantile, and the median where it is
@@ -68,7 +82,7 @@ class QuantileBand(bt.Observer):
             line[0] = close * math.exp(told[place]) if place in told else float("nan")
 
 
-class RetrainMarks(bt.Observer):
+class RetrainMarks(OfBars):
     """Marks on the price where a new model went live: line `calendar`, and line `asked` where a rule asked for it.
 
     Where the strategy knows no reasons (forecasts made before the run), every new fold is the calendar's.

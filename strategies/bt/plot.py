@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from strategies.bt.panes import AccountPane, ConfidencePane, FillMarks, SignalPa
 from strategies.result import BacktestResult
 
 MOST_BARS = 2000  # on a picture 1,900 pixels wide more bars than this only hide each other
+ROW_INCHES = 0.6  # of the smallest pane, which holds one line of legend
+LEGEND_INCHES = 0.25
 WIDE = 5  # a price or an account that moved by more than this factor is drawn on a log scale
 
 
@@ -66,31 +69,41 @@ def plot_cerebro(cerebro: bt.Cerebro, path: str | Path | None = None, **options:
     options
         of backtrader's plotter: ``style="candle"``, ``volume=False``, ...
 
-    Raises BarwiseError without `path` where there is no screen, and for a run with ``exactbars=1``, which keeps no
-    bars to draw. After a call, ``cerebro.plot()`` does not fail either where there is no screen: it draws and shows
-    nothing.
+    Raises BarwiseError without `path` where there is no screen, and for a run that keeps no bars to draw: with
+    ``exactbars=1``, or of `optstrategy` with ``optreturn=True``. After a call, ``cerebro.plot()`` does not fail either
+    where there is no screen: it draws and shows nothing.
     """
-    plot = _import_plot()
+    _import_plot()
     if cerebro._exactbars > 0:
         raise BarwiseError("`exactbars` is above 0: such a run keeps no bars to draw; run with exactbars=-2.")
+    runs = list(chain.from_iterable(cerebro.runstrats))
+    if any(isinstance(run, bt.OptReturn) for run in runs):
+        raise BarwiseError("`optreturn` is on: only analyses come back from `optstrategy`; run with optreturn=False.")
     if path is None:
         if not _has_screen():
             raise BarwiseError("`path` is not given and there is no screen: give a file, as `path='run.png'`.")
         cerebro.plot(**options)
         return []
-    runs = [strategy for group in cerebro.runstrats for strategy in group if len(strategy)]
     written = []
-    for number, strategy in enumerate(runs, 1):
-        picture = _off_screen_class(plot.Plot_OldSync)(**options)
-        picture.plot(strategy, iplot=False)
-        lowest = min(picture.figure.axes, key=lambda axes: axes.get_position().y0)
-        _times(lowest, pd.DatetimeIndex([number_to_stamp(number) for number in strategy.lines.datetime.plot()]))
-        room = 0.05 * len(strategy)  # the tags of the last values stand there
-        lowest.set_xlim(-room, len(strategy) - 1 + room)
+    for number, strategy in enumerate((run for run in runs if len(run)), 1):
         target = Path(path) if number == 1 else Path(path).with_stem(f"{Path(path).stem}-{number}")
-        picture.figure.savefig(target, dpi=120)
+        strategy_figure(strategy, **options).savefig(target, dpi=120)
         written.append(target)
     return written
+
+
+def strategy_figure(strategy: bt.Strategy, **options: Any) -> Figure:
+    """Return one strategy of a run as ``cerebro.plot`` draws it; the more panes, the higher. `options` as above."""
+    picture = _off_screen_class(_import_plot().Plot_OldSync)(**options)
+    picture.plot(strategy, iplot=False)
+    figure, n = picture.figure, len(strategy)
+    figure.set_figheight(max(figure.get_figheight(), ROW_INCHES * picture.pinf.nrows))
+    lowest = min(figure.axes, key=lambda axes: axes.get_position().y0)
+    _times(lowest, pd.DatetimeIndex([number_to_stamp(number) for number in strategy.lines.datetime.plot()]))
+    lowest.set_xlim(-0.01 * n, 1.05 * n - 1)  # the tags of the last values stand on the right
+    for axes in figure.axes:
+        _flat_legend(axes)
+    return figure
 
 
 def _has_screen() -> bool:
@@ -281,6 +294,25 @@ def _legend(axes: Any) -> None:
         mark.set_markersize(5.5 if count <= 300 else 3.5)
     price = next(line for line in axes.lines if line not in marks)
     axes.legend([price, *marks], ["close", "bought", "sold"], loc="best", ncols=3, fontsize=9, framealpha=0.85)
+
+
+def _flat_legend(axes: Any) -> None:
+    """Put backtrader's legend on a line, on white: its columns of words stand over the lines and in the next pane."""
+    legend = axes.get_legend()
+    if legend is None:
+        return
+    words = []
+    for text in legend.get_texts():
+        name, _, line = text.get_text().partition("\n")
+        words.append(line if line.startswith(name) else f"{name} {line}".strip())
+    settings = {"fontsize": 8, "framealpha": 0.8, "edgecolor": "none", "borderpad": 0.2, "columnspacing": 1.2}
+    handles = legend.legend_handles
+    flat = axes.legend(handles, words, loc="upper left", ncols=len(words), numpoints=1, **settings)
+    flat.set_zorder(1000)  # the tags and marks go up to some hundreds
+    inches = axes.get_position().height * axes.figure.get_figheight()
+    if axes.get_yscale() == "linear":
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + (high - low) * LEGEND_INCHES / inches)
 
 
 def _legend_of_retrains(axes: Any) -> None:

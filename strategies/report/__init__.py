@@ -1,4 +1,4 @@
-"""The report of one study: one HTML file that opens offline."""
+"""The report of one study, of a model or of an account: one HTML file that opens offline."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from strategies.report.page import page
 from strategies.report.sections import sections
 from strategies.report.trades import EACH
-from strategies.study import Study
+from strategies.study import Traded
 
 
-def write_report(study: Study, path: str | Path, *, each: int = EACH) -> Path:
+def write_report(study: Traded, path: str | Path, *, each: int = EACH) -> Path:
     """Write `study` as self-contained HTML: tables, plotly figures and the plotly library, once.
 
     Lines are drawn from some three thousand rows at most, among them the highest and lowest of every stretch,

@@ -8,33 +8,58 @@ import pandas as pd
 from strategies.report import figures, numbers
 from strategies.report.page import heat_table, said, table
 from strategies.report.words import many, shown
-from strategies.study import Study
+from strategies.study import AccountStudy, Study, Traded
 
 BEST = 2.0  # the Sharpe ratio at which a cell has its full colour
 
 
-def costs_body(study: Study) -> str:
-    """Return the costs of all accounts, and the grid of other costs and delays."""
-    rows, forms = [], ("{:+,.2f}", "{:,.2f}", "{:,.2f}", "{:,.2f}", "{:+,.2f}", "{:,.2f}", "{:.4%}")
-    for name, result in {**study.results, **study.baselines}.items():
-        cost = numbers.costs_of(result)
-        rows.append([figures.words_of(name), *[shown(v, form) for v, form in zip(cost.values(), forms, strict=True)]])
-    head = ["", "profit before costs", "commission", "slippage", "funding", "net profit", "value traded"]
-    head.append("break-even commission")
-    if not any("funding_paid" in one.metrics for one in {**study.results, **study.baselines}.values()):
-        head.remove("funding")
-        rows = [[*row[:4], *row[5:]] for row in rows]
-    commission, slippage = study.config.get("commission"), study.config.get("slippage")
-    charged = (
-        f"Charged: commission {shown(commission, '{:.3%}')} of each fill's value, slippage {shown(slippage, '{:.3%}')} "
-        "of each fill's price. "
-    )
+COLUMNS = {
+    "before_costs": ("profit before costs", "{:+,.2f}"),
+    "commission": ("commission", "{:,.2f}"),
+    "slippage": ("slippage", "{:,.2f}"),
+    "funding": ("funding", "{:,.2f}"),
+    "borrow": ("borrow", "{:,.2f}"),
+    "net": ("net profit", "{:+,.2f}"),
+    "traded": ("value traded", "{:,.2f}"),
+    "break_even": ("break-even commission", "{:.4%}"),
+}
+
+
+def costs_body(study: Traded) -> str:
+    """Return the costs of all accounts, and the grid of other costs and delays where there is one."""
+    accounts = {**study.results, **study.baselines}
+    costs = {name: numbers.costs_of(result) for name, result in accounts.items()}
+    unpaid = {name for name in ("funding", "borrow") if not any(cost[name] for cost in costs.values())}
+    columns = {key: column for key, column in COLUMNS.items() if key not in unpaid}
+    head = ["", *[words for words, _ in columns.values()]]
+    rows = [
+        [figures.words_of(name), *[shown(cost[key], form) for key, (_, form) in columns.items()]]
+        for name, cost in costs.items()
+    ]
     words = (
         "Amounts are in the account's currency. Profit before costs is that of the same fills made free. Break-even "
         "commission is what the same fills could pay, after their slippage, and end at nothing; below 0, they lose "
         "even if commission were free."
     )
-    return said(charged) + table(head, rows) + said(words, "small") + _grid_body(study)
+    words += " Negative funding was received." if "funding" in columns else ""
+    grid = _grid_body(study) if isinstance(study, Study) else ""
+    return said(_charged(study)) + table(head, rows) + said(words, "small") + grid
+
+
+def _charged(study: Traded) -> str:
+    """Say what each fill was charged, and holding where it was."""
+    commission, slippage, maker, borrow = study.config.get("commission"), study.config.get("slippage"), None, 0.0
+    by_bar = ""
+    if isinstance(study, AccountStudy):
+        costs, slips = study.plan.costs, study.plan.market.slippage[study.plan.market.here]
+        commission, slippage, maker, borrow = costs.commission, costs.slippage, costs.maker, study.plan.rules.borrow
+        by_bar = f"slippage by bar (median {np.median(slips):.3%})" if (slips != slippage).any() else ""
+    resting = "" if maker is None else f" ({maker:.3%} at the profit barrier)"
+    slip = by_bar or f"slippage {shown(slippage, '{:.3%}')}"
+    lent = f" Shorts pay {borrow:.2%} a year to borrow." if borrow else ""
+    return (
+        f"Charged: commission {shown(commission, '{:.3%}')}{resting} of each fill's value, {slip} of its price.{lent}"
+    )
 
 
 def _grid_body(study: Study) -> str:

@@ -8,27 +8,37 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlcore.bars import missing_bars
+from mlcore.barriers import PROFIT, STOP
 from mlcore.errors import LookAheadError
 from mlcore.forecasts import check_forecasts
+from strategies.account.plan import REASONS
 from strategies.report import numbers
 from strategies.report.page import checks, notes, said, table
+from strategies.report.spans import named, span_checks, spans_table
 from strategies.report.words import many, shown, stamp
-from strategies.study import Study
+from strategies.result import BacktestResult
+from strategies.study import Study, Traded
 
 MOST_ORDERS = 200
 CELL_RTOL = 1e-9
 Check = tuple[str, str, str]
 
 
-def doubts_body(study: Study) -> str:
+def doubts_body(study: Traded) -> str:
     """Return the checks, the orders that were not filled whole, and what the run said."""
-    found = [*_engines(study), *_knowledge(study), *_causality(study), *_grid(study), *_orders(study), *_bars(study)]
+    own = _of_model(study) if isinstance(study, Study) else _of_account(study)
+    found = [*_engines(study), *_knowledge(study), *own, *_orders(study), *span_checks(study)]
     heading = "<h3>What the run said</h3>" if study.notes else ""
-    return checks(found) + heading + notes(study.notes) + "<h3>Orders not filled whole</h3>" + _clipped(study)
+    said_so = heading + notes(study.notes)
+    return checks(found) + spans_table(study) + said_so + "<h3>Orders not filled whole</h3>" + _clipped(study)
 
 
-def _engines(study: Study) -> Iterator[Check]:
+def _of_model(study: Study) -> Iterator[Check]:
+    yield from _causality(study)
+    yield from _grid(study)
+
+
+def _engines(study: Traded) -> Iterator[Check]:
     found = study.reconciliation
     if found is None:
         yield "look", "Two engines.", f"Only {' and '.join(study.results)} ran: nothing was held against it."
@@ -43,13 +53,19 @@ def _engines(study: Study) -> Iterator[Check]:
 WORST = {"the bar": "worst_bar", "the order filled": "worst_order"}
 
 
-def knowledge(study: Study) -> tuple[int, int | None]:
+def knowledge(study: Traded) -> tuple[int, int | None]:
     """Return how many forecasts there are, and the fewest bars between one's bar and the last that its model knew.
 
     1 is the bar just before; 0 or less knows its own bar; None where no forecast was made.
     """
-    made = study.forecasts[study.forecasts["signal"].notna()]
-    stamps = pd.DatetimeIndex(study.forecasts.index)
+    found = [_known(forecasts) for forecasts in study.views.values()]
+    fewest = [bars for _, bars in found if bars is not None]
+    return sum(count for count, _ in found), min(fewest, default=None)
+
+
+def _known(forecasts: pd.DataFrame) -> tuple[int, int | None]:
+    made = forecasts[forecasts["signal"].notna()]
+    stamps = pd.DatetimeIndex(forecasts.index)
     if made.empty:
         return 0, None
     known = pd.DatetimeIndex(made["trained_through"])
@@ -57,8 +73,11 @@ def knowledge(study: Study) -> tuple[int, int | None]:
     return len(made), int((at - stamps.searchsorted(known, side="right") + 1).min())
 
 
-def _knowledge(study: Study) -> Iterator[Check]:
+def _knowledge(study: Traded) -> Iterator[Check]:
     count, fewest = knowledge(study)
+    if not study.views:
+        yield "look", "In-sample guard.", "No forecasts were given: nothing tells what the weights knew."
+        return
     if fewest is None:
         yield "look", "In-sample guard.", "No forecast was made."
         return
@@ -74,11 +93,18 @@ def _knowledge(study: Study) -> Iterator[Check]:
     yield "good" if refused else "bad", "In-sample guard.", words
 
 
-def guard_refuses(study: Study) -> bool:
-    """Tell whether the engines' guard refuses these forecasts once they claim to know their own bar."""
-    told = study.forecasts.assign(trained_through=study.forecasts.index)
+def guard_refuses(study: Traded) -> bool:
+    """Tell whether the engines' guard refuses the forecasts of each symbol once they claim to know their own bar."""
+    return all(
+        _refuses(forecasts.assign(trained_through=forecasts.index), study.panel[symbol])
+        for symbol, forecasts in study.views.items()
+        if forecasts["signal"].notna().any()
+    )
+
+
+def _refuses(forecasts: pd.DataFrame, bars: pd.DataFrame) -> bool:
     try:
-        check_forecasts(told, study.bars)
+        check_forecasts(forecasts, bars)
     except LookAheadError:
         return True
     return False
@@ -118,32 +144,56 @@ def _grid(study: Study) -> Iterator[Check]:
     yield "good" if apart <= CELL_RTOL else "bad", "Grid of costs.", words
 
 
-def _orders(study: Study) -> Iterator[Check]:
+def _orders(study: Traded) -> Iterator[Check]:
     result = numbers.first_result(study)
     status = result.orders["status"].value_counts()
     partial, rejected = int(status.get("partial", 0)), int(status.get("rejected", 0))
     words = f"{many(len(result.orders), 'order')}: {partial:,} filled in part, {rejected:,} rejected (below)."
     yield "look" if partial + rejected else "good", "Orders.", words
-    if "volume" not in study.bars or not len(result.orders):
+    if not all("volume" in bars for bars in study.panel.values()) or not len(result.orders):
         return
-    volume = study.bars["volume"].reindex(pd.Index(result.orders["timestamp"])).to_numpy(np.float64)
+    filled_on = result.orders.groupby("symbol")["timestamp"]
+    volume = np.concatenate([study.panel[str(s)]["volume"].reindex(pd.Index(at)).to_numpy() for s, at in filled_on])
     empty = int((volume <= 0).sum())
     words = f"{many(empty, 'order') if empty else 'No order'} of {len(volume):,} met a bar without volume"
     words += ", on which nobody traded." if empty else "."
     yield "look" if empty else "good", "Fills.", words
 
 
-def _bars(study: Study) -> Iterator[Check]:
-    missing = missing_bars(pd.DatetimeIndex(study.bars.index))
-    places = int((missing > 0).sum())
-    words = f"{many(places, 'gap')} among the bars that were traded"
-    if places:
-        at = study.bars.index[int(np.argmax(missing))]
-        words += f", {many(int(missing.sum()), 'bar')} missing; the longest of {int(missing.max())} at {stamp(at)}"
-    yield "look" if places else "good", "Gaps.", words + "."
+RESTING = (REASONS[STOP], REASONS[PROFIT])  # orders of the account's own, which wait from the entry on
 
 
-def _clipped(study: Study) -> str:
+def waited_orders(result: BacktestResult) -> int:
+    """Return how many orders met no bar of their symbol at the stamp after they were decided, and waited for one."""
+    orders = result.orders[~result.orders["reason"].str.startswith(RESTING)]
+    clock = pd.DatetimeIndex(result.equity.index)
+    decided, filled = (clock.get_indexer(pd.DatetimeIndex(orders[name])) for name in ("decided", "timestamp"))
+    return int((filled - decided > 1).sum())
+
+
+def _of_account(study: Traded) -> Iterator[Check]:
+    """What only an account has: orders that waited, and limits that cut."""
+    result = numbers.first_result(study)
+    waited, waiting = waited_orders(result), list(result.extras["waiting"])
+    words = f"{many(waited, 'order')} of {len(result.orders):,} waited for the next bar of a symbol with a gap"
+    words += f"; what {named(waiting)} decided last never met a bar." if waiting else "."
+    yield "look" if waited else "good", "Waiting.", words
+    cuts = dict(result.extras["cuts"])
+    entries, halts = cuts.pop("entries"), cuts.pop("halts")
+    told = [
+        f"{name} cut {many(n, 'order') if name in BY_ORDER else f'at {n:,} closes'}" for name, n in cuts.items() if n
+    ]
+    words = (
+        f"{'; '.join(told) or 'No limit of risk or exposure cut an order'}; {many(entries, 'order')} opened a position."
+    )
+    words += f" The drawdown limit was met {many(halts, 'time')}." if halts else ""
+    yield "good", "Limits.", words
+
+
+BY_ORDER = ("max_position", "risk_per_trade")  # limits that look at one order; the others at all of a close
+
+
+def _clipped(study: Traded) -> str:
     counts = []
     for name, result in study.results.items():
         status = result.orders["status"].value_counts()
@@ -156,15 +206,18 @@ def _clipped(study: Study) -> str:
     if clipped.empty:
         given = any(len(result.orders) for result in study.results.values())
         return body + said("Every order was filled whole." if given else "No order was given.")
-    head = ["engine", "status", "decided", "fill bar", "size", "price", "commission", "reason"]
+    several = len(study.panel) > 1
+    head = ["engine", "status", "symbol", "decided", "fill bar", "size", "price", "commission", "reason"]
     rows = [_clipped_cells(order) for order in clipped.head(MOST_ORDERS).itertuples()]
+    if not several:
+        head, rows = [head[:2] + head[3:], [row[:2] + row[3:] for row in rows]]
     more = (
         f"The first {MOST_ORDERS} of {len(clipped):,}; orders.parquet holds all." if len(clipped) > MOST_ORDERS else ""
     )
-    return body + table(head, rows, words=2, tall=len(rows) > 10) + (said(more, "small") if more else "")
+    return body + table(head, rows, words=2 + several, tall=len(rows) > 10) + (said(more, "small") if more else "")
 
 
 def _clipped_cells(order: Any) -> list[str]:
-    words = [str(order.engine), str(order.status), stamp(order.decided), stamp(order.timestamp)]
+    words = [str(order.engine), str(order.status), str(order.symbol), stamp(order.decided), stamp(order.timestamp)]
     amounts = [shown(order.size), shown(order.price, "{:,.6g}"), shown(order.commission, "{:,.2f}")]
     return [*words, *amounts, str(order.reason)]

@@ -12,7 +12,7 @@ from strategies.report.page import figure, notes, said, table
 from strategies.report.words import between, shown
 from strategies.result import METRICS, BacktestResult
 from strategies.sharpe import SharpeRatios
-from strategies.study import Study
+from strategies.study import Traded
 
 METRIC_WORDS: dict[str, tuple[str, str]] = {
     "sharpe": ("Sharpe ratio, a year", "{:.2f}"),
@@ -24,14 +24,15 @@ METRIC_WORDS: dict[str, tuple[str, str]] = {
     "commission_paid": ("commission paid", "{:,.2f}"),
     "slippage_paid": ("slippage paid", "{:,.2f}"),
     "funding_paid": ("funding paid", "{:,.2f}"),
+    "borrow_paid": ("borrow paid", "{:,.2f}"),
     "turnover": ("turnover, x equity", "{:,.1f}"),
 }
 
 
-def result_body(study: Study, ratios: SharpeRatios) -> str:
+def result_body(study: Traded, ratios: SharpeRatios) -> str:
     """Return what was earned, by every engine and every rival, with the interval of each Sharpe ratio."""
     columns = {**study.results, **study.baselines}
-    known = [key for key in METRIC_WORDS if key in METRICS or any(key in one.metrics for one in columns.values())]
+    known = [key for key in METRIC_WORDS if key in METRICS or any(one.metrics.get(key) for one in columns.values())]
     head = ["", *[figures.words_of(name) for name in columns]]
     rows = [[METRIC_WORDS[key][0], *_metric_cells(columns.values(), key)] for key in known]
     rows[0][1:] = [
@@ -45,7 +46,7 @@ def result_body(study: Study, ratios: SharpeRatios) -> str:
     )
     days, luck = numbers.luck_of(study)
     cost = (
-        f"{drawn}This report tried 1 configuration and shows it whatever came out. Over {days} "
+        f"{drawn}{_tried(study)} Over {days} "
         f"day{'s' * (days != 1)} with a bar, 95 of 100 rules without any skill have a Sharpe ratio within ±{luck:.2f} "
         "before costs: a number inside that band says little. Whoever tries more configurations and keeps the best "
         "must raise the bar with their number."
@@ -58,11 +59,17 @@ def result_body(study: Study, ratios: SharpeRatios) -> str:
     return _answer(study, ratios) + verdict(study) + table(head, rows) + said(cost, "small") + notes(wrong)
 
 
+def _tried(study: Traded) -> str:
+    if study.tried == 1:
+        return "This report tried 1 configuration and shows it whatever came out."
+    return f"{study.tried} configurations were traded, and all stand here: the best of so many looks better than it is."
+
+
 def _metric_cells(results: Iterable[BacktestResult], key: str) -> list[str]:
     return [shown(result.metrics.get(key), METRIC_WORDS[key][1]) for result in results]
 
 
-def _answer(study: Study, ratios: SharpeRatios) -> str:
+def _answer(study: Traded, ratios: SharpeRatios) -> str:
     """Return the answer to the first question, in words."""
     name, result = next(iter(study.results.items()))
     earned, held = (one.metrics.get("total_return") if one else None for one in (result, _held(study)))
@@ -70,7 +77,8 @@ def _answer(study: Study, ratios: SharpeRatios) -> str:
         return said("The account was gone: after costs there was nothing left to trade with.", "bad")
     made = f"earned {earned:.2%}" if earned > 0 else f"lost {-earned:.2%}" if earned else "made nothing"
     words = f"After costs it {made}"
-    words += f"; holding the asset made {held:+.2%}." if held is not None else "."
+    what = "the asset" if len(study.panel) == 1 else "all symbols alike"
+    words += f"; holding {what} made {held:+.2%}." if held is not None else "."
     found = ratios.ratios[name]
     if found.low is None or found.high is None:
         words += " A Sharpe ratio with an interval takes 20 days with moves." if result.metrics.get("n_orders") else ""
@@ -87,11 +95,11 @@ def _luck(found: Estimate) -> str:
     return "below 0 beyond bad luck." if found.high < 0 else "it holds 0, so luck alone could have made this."
 
 
-def _held(study: Study) -> BacktestResult | None:
+def _held(study: Traded) -> BacktestResult | None:
     return study.baselines.get("buy_and_hold")
 
 
-def verdict(study: Study) -> str:
+def verdict(study: Traded) -> str:
     """Return in one sentence whether the engines agree."""
     found = study.reconciliation
     if found is None:
@@ -106,7 +114,7 @@ def verdict(study: Study) -> str:
     return said(f"NOT reconciled: the engines differ by up to {gap} over {count} orders.", "bad")
 
 
-def rivals_body(study: Study, ratios: SharpeRatios) -> str:
+def rivals_body(study: Traded, ratios: SharpeRatios) -> str:
     """Return the equity of all, and by how much the model is better than each rival."""
     still = [name for name, result in study.results.items() if np.ptp(result.equity) == 0]
     words = (
@@ -117,7 +125,7 @@ def rivals_body(study: Study, ratios: SharpeRatios) -> str:
     return moved + _versus(study, ratios) + figure(figures.equity_figure(study), "equity-figure", words)
 
 
-def _versus(study: Study, ratios: SharpeRatios) -> str:
+def _versus(study: Traded, ratios: SharpeRatios) -> str:
     mine = numbers.first_result(study).metrics.get("total_return")
     rows = []
     for name, result in study.baselines.items():

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from strategies.report.numbers import drawdown
 from strategies.report.thin import drawn_rows
-from strategies.study import Study
+from strategies.study import Traded
 
 # Okabe and Ito's colours, which readers with any colour vision tell apart; grey for the plain rivals.
 STYLES: dict[str, dict[str, Any]] = {
@@ -25,7 +25,7 @@ STYLES: dict[str, dict[str, Any]] = {
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#767676"
 WIDE = 20  # accounts further apart than this are drawn on a log scale: on a plain one the small lie on the axis
 GONE = 1e-3  # share of the starting cash below which an account is not drawn on a log scale
-PLAIN = {"color": "#56B4E9", "width": 1.4}
+OTHERS = ("#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#8C6D31", "#5254A3", "#000000")  # rivals without a style
 
 
 def styled(figure: go.Figure, height: int) -> go.Figure:
@@ -46,22 +46,23 @@ def styled(figure: go.Figure, height: int) -> go.Figure:
     return figure
 
 
-def curves_of(study: Study) -> pd.DataFrame:
+def curves_of(study: Traded) -> pd.DataFrame:
     """Return equity of engines, then baselines: one column each, on the first engine's stamps."""
     results = {**study.results, **study.baselines}
     index = next(iter(study.results.values())).equity.index
     return pd.DataFrame({name: result.equity.reindex(index) for name, result in results.items()})
 
 
-def equity_figure(study: Study) -> go.Figure:
+def equity_figure(study: Traded) -> go.Figure:
     """Equity above drawdown: engines bold, baselines thin, one shared time axis."""
     curves = curves_of(study)
     falls = curves.apply(drawdown)
     rows = drawn_rows(curves.to_numpy(np.float64))
     stamps = milliseconds(pd.DatetimeIndex(curves.index[rows]))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.05)
+    others = [str(name) for name in curves if name not in STYLES]
     for name in curves:
-        line, words = STYLES.get(str(name), PLAIN), words_of(str(name))
+        line, words = STYLES.get(str(name)) or _other(others.index(str(name))), words_of(str(name))
         above = 1 if name in study.results else 0  # the engines' lines lie over a baseline that is the same model
         shared = {"x": stamps, "mode": "lines", "zorder": above, "name": words, "legendgroup": words, "line": line}
         equity, fall = curves[name].to_numpy()[rows], -100 * falls[name].to_numpy()[rows]
@@ -72,6 +73,12 @@ def equity_figure(study: Study) -> go.Figure:
     figure.update_yaxes(tickformat="~s", row=1, col=1, **_scale(curves))
     figure.update_yaxes(title_text="drawdown, %", row=2, col=1)
     return styled(figure, 560).update_layout(hovermode="x unified")
+
+
+def _other(number: int) -> dict[str, Any]:
+    """Return the style of the rival of that number: colours come again, broken."""
+    line: dict[str, Any] = {"color": OTHERS[number % len(OTHERS)], "width": 1.4}
+    return line if number < len(OTHERS) else line | {"dash": "3px,2px"}
 
 
 def _scale(curves: pd.DataFrame) -> dict[str, Any]:
@@ -109,6 +116,36 @@ def fold_figure(folds: list[dict[str, Any]]) -> go.Figure:
     figure.update_xaxes(type="date", title_text="test block of the fold (UTC)")
     figure.update_yaxes(title_text="net return, %")
     return styled(figure, 280).update_layout(showlegend=False)
+
+
+MOST_SYMBOLS = 40  # bars in the figure of symbols; of more, the best and the worst
+
+
+def symbol_figure(symbols: pd.DataFrame) -> go.Figure:
+    """Net profit of every symbol, longs and shorts beside each other, the best on top (`trips.symbols_of`)."""
+    cut = MOST_SYMBOLS // 2
+    rows = symbols if len(symbols) <= MOST_SYMBOLS else pd.concat([symbols.iloc[:cut], symbols.iloc[-cut:]])
+    drawn = go.Figure()
+    for name, color in (("long", BLUE), ("short", "#E69F00")):
+        drawn.add_bar(
+            y=rows.index.tolist(),
+            x=rows[name].to_numpy(np.float64),
+            orientation="h",
+            name=name,
+            marker={"color": color, "line_width": 0},
+            hovertemplate="%{y}, " + name + ": %{x:+,.2f}<extra></extra>",
+        )
+    drawn.add_scatter(
+        y=rows.index.tolist(),
+        x=rows["net"].to_numpy(np.float64),
+        mode="markers",
+        name="net",
+        marker={"color": "#1f2937", "symbol": "diamond", "size": 7},
+        hovertemplate="%{y}, net: %{x:+,.2f}<extra></extra>",
+    )
+    drawn.update_yaxes(autorange="reversed", dtick=1, tickfont={"size": 11}, ticklabelstandoff=4)
+    drawn.update_xaxes(title_text="net profit, account currency", tickformat="~s")
+    return styled(drawn, 110 + 22 * len(rows)).update_layout(barmode="relative", bargap=0.3)
 
 
 def confidence_figure(forecasts: pd.DataFrame) -> go.Figure:

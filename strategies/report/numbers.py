@@ -13,8 +13,7 @@ from mlcore.metrics import hit_rate, rank_ic
 from strategies.measures import returns_per_year
 from strategies.result import BacktestResult
 from strategies.sharpe import SharpeRatios, sharpe_ratios
-from strategies.study import Study
-from strategies.trades import round_trips
+from strategies.study import Study, Traded
 
 GONE = 1e-4  # an account below this share of the starting cash is gone
 
@@ -29,7 +28,7 @@ def drawdown(equity: pd.Series) -> pd.Series:
     return (peak - equity) / peak
 
 
-def first_result(study: Study) -> BacktestResult:
+def first_result(study: Traded) -> BacktestResult:
     """Return the engine's result that fold and cost numbers are read from: the first that ran."""
     return next(iter(study.results.values()))
 
@@ -40,22 +39,23 @@ def costs_of(result: BacktestResult) -> dict[str, float | None]:
     traded
         value of all fills.
     before_costs
-        profit had the same fills, and the holding, been free: net + commission + slippage + funding (no compounding of
-        what was saved).
+        profit had the same fills, and the holding, been free: net + commission + slippage + funding + borrow (no
+        compounding of what was saved).
     break_even
-        commission, as a fraction of a fill, at which the same fills would earn nothing after their slippage (and
-        funding); None without fills, negative where even free commission loses.
+        commission, as a fraction of a fill, at which the same fills would earn nothing after their slippage (funding,
+        borrow); None without fills, negative where even free commission loses.
     """
     net = float(result.equity.iloc[-1] - result.equity.iloc[0])
     commission = float(result.metrics["commission_paid"] or 0.0)
     slippage = float(result.metrics["slippage_paid"] or 0.0)
-    funding = float(result.metrics.get("funding_paid") or 0.0)
+    funding, borrow = (float(result.metrics.get(name) or 0.0) for name in ("funding_paid", "borrow_paid"))
     traded = float((result.orders["size"] * result.orders["price"]).abs().sum())
     return {
-        "before_costs": net + commission + slippage + funding,
+        "before_costs": net + commission + slippage + funding + borrow,
         "commission": commission,
         "slippage": slippage,
         "funding": funding,
+        "borrow": borrow,
         "net": net,
         "traded": traded,
         "break_even": (net + commission) / traded if traded > 0 else None,
@@ -153,21 +153,21 @@ def wilson(share: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
     return middle - half / (1 + z**2 / n), middle + half / (1 + z**2 / n)
 
 
-def luck_of(study: Study) -> tuple[int, float]:
+def luck_of(study: Traded) -> tuple[int, float]:
     """Return days with a bar out of sample, and the annual Sharpe ratio within which 95 of 100 rules without skill end.
 
     1.96 x sqrt(returns per year / returns): the standard error of a Sharpe ratio near 0 for independent returns.
     """
     index = pd.DatetimeIndex(first_result(study).equity.index)
     days = int(index.floor("D").nunique())
-    per_year = returns_per_year(index, float(study.config.get("days_per_year", 365.0)))
+    per_year = returns_per_year(index, study.days_per_year)
     return days, 1.96 * float(np.sqrt(per_year / days))
 
 
-def ratios_of(study: Study) -> SharpeRatios:
+def ratios_of(study: Traded) -> SharpeRatios:
     """Return the Sharpe ratios of the engines and of all rivals, the first engine held against the others."""
     index = first_result(study).equity.index
-    per_year = returns_per_year(pd.DatetimeIndex(index), float(study.config.get("days_per_year", 365.0)))
+    per_year = returns_per_year(pd.DatetimeIndex(index), study.days_per_year)
     return sharpe_ratios({**study.results, **study.baselines}, per_year)
 
 
@@ -180,49 +180,3 @@ def month_returns(equity: pd.Series) -> pd.Series:
     last = equity.groupby(months).last()
     before = last.shift(1, fill_value=float(equity.iloc[0]))
     return (last / before - 1).where(before > GONE * float(equity.iloc[0]))
-
-
-def trips_of(result: BacktestResult, bars: pd.DataFrame) -> pd.DataFrame:
-    """Return every round trip, and what is still held at the end as if it were sold at the last close for nothing.
-
-    The columns of `strategies.trades.round_trips`, and ``open`` (not closed by the engine), ``bars`` (held, from the
-    fill that entered to the one that left), ``earned`` (pnl over the value entered) and ``reason`` (that of the order
-    that left, where it had one). Their pnl is the account's profit, but for funding.
-    """
-    orders = result.orders
-    held = float(orders["size"].sum())
-    is_open = len(result.trades) < len(trips := round_trips(_closed(orders, held, bars)))
-    trips["open"] = np.arange(len(trips)) == (len(trips) - 1 if is_open else -1)
-    entered, left = (bars.index.get_indexer(pd.DatetimeIndex(trips[name])) for name in ("entry_time", "exit_time"))
-    reasons = orders[orders["reason"] != ""].groupby("timestamp")["reason"].last()
-    told = reasons.reindex(pd.Index(trips["exit_time"])).fillna("").to_numpy()
-    earned = trips["pnl"] / (trips["size"] * trips["entry_price"])
-    return trips.assign(bars=left - entered, earned=earned, reason=told)
-
-
-def _closed(orders: pd.DataFrame, held: float, bars: pd.DataFrame) -> pd.DataFrame:
-    """Return the orders with one more, if something is held, that sells it at the last close and costs nothing."""
-    if held == 0 or not len(orders):
-        return orders
-    at = {"timestamp": bars.index[-1], "size": -held, "price": float(bars["close"].iloc[-1]), "commission": 0.0}
-    return pd.concat([orders, orders.iloc[[-1]].assign(**at)], ignore_index=True)
-
-
-def sides_of(trips: pd.DataFrame, n_bars: int) -> pd.DataFrame:
-    """Return long (1) and short (-1) apart, a row each that was traded.
-
-    ``trades won pnl commission earned bars held``: count, share with a profit, sums in the account's currency, mean
-    return of a trade, median bars held, share of all `n_bars` held.
-    """
-    groups = trips.groupby("side")
-    return pd.DataFrame(
-        {
-            "trades": groups.size(),
-            "won": groups["pnl"].agg(lambda pnl: (pnl > 0).mean()),
-            "pnl": groups["pnl"].sum(),
-            "commission": groups["commission"].sum(),
-            "earned": groups["earned"].mean(),
-            "bars": groups["bars"].median(),
-            "held": groups["bars"].sum() / n_bars,
-        }
-    ).sort_index(ascending=False)

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+LONG = 70  # letters of a value that has a line of its own; a hash has 64
 FIGURE_CONFIG = {"responsive": True, "displayModeBar": False}
 # A figure is drawn while the page is read, at the width that its place has then; figures beside it come later.
 FIT = (
@@ -109,7 +110,10 @@ def _cell(text: str) -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return names and values as a list that needs no width."""
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)
+    rows = "".join(
+        f"<div{' class=long' if len(value) > LONG else ''}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in pairs
+    )
     return f'<dl class="facts">{rows}</dl>'
 
 
@@ -123,15 +127,21 @@ def checks(found: Iterable[tuple[str, str, str]]) -> str:
     return f'<ul class="checks">{"".join(lines)}</ul>'
 
 
-def how_to(command: str | None, settings: Iterable[tuple[str, object]], versions: Mapping[str, str]) -> str:
-    """Return how a result is made again: the command that was typed, where one was, all settings, all versions."""
-    plain = ((name, _setting(value)) for name, value in settings)
+def how_to(
+    command: str | None, settings: Iterable[tuple[str, object]], versions: Mapping[str, str], inputs: str = ""
+) -> str:
+    """Return how a result is made again: the command that was typed, where one was, all settings, all versions.
+
+    `inputs` is HTML that tells of what was read; it stands before the settings.
+    """
+    plain = [(name, _setting(value)) for name, value in settings]
     typed = ""
     if command is not None:
         words = " ".join(f"<span>{escape(shlex.quote(word))}</span>" for word in shlex.split(command))
         typed = f'<pre class="command">{words}</pre>'
         typed += said("As it was typed; paths are as they were given, so run it from the same folder.", "small")
-    return typed + "<h3>Settings</h3>" + facts(plain) + "<h3>Versions</h3>" + facts(versions.items())
+    own = "<h3>Settings</h3>" + facts(plain) if plain else ""
+    return typed + inputs + own + "<h3>Versions</h3>" + facts(versions.items())
 
 
 def _setting(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The report on where the result came from: fold by fold, month by month, long and short apart."""
+"""The report on where the result came from: by fold, by month, by symbol, long and short apart."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from strategies.report import figures, numbers
+from strategies.report import figures, numbers, trips
 from strategies.report.page import figure, heat_table, said, table
 from strategies.report.words import shown, stamp
-from strategies.study import Study
+from strategies.study import Study, Traded
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 FOLD_COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -57,7 +57,7 @@ def folds_body(study: Study) -> str:
     return said(words) + drawn + table(head, rows, tall=len(folds) > 10) + read
 
 
-def months_body(study: Study) -> str:
+def months_body(study: Traded) -> str:
     """Return the net return of every month, years down and months across; a year stands at the end of its row."""
     equity = numbers.first_result(study).equity
     months = numbers.month_returns(equity)
@@ -82,29 +82,105 @@ def _shade(value: float) -> float:
     return float(np.clip(value, -1, 1))
 
 
-def sides_body(study: Study, trips: pd.DataFrame) -> str:
-    """Return long and short apart, and the sum, which is the account's profit."""
-    if trips.empty:
+def sides_body(study: Traded, held: pd.DataFrame) -> str:
+    """Return long and short apart, and the sum, which is the account's profit; and the trades by why they were left."""
+    if held.empty:
         return said("Nothing was held, so there is no side to tell of.")
-    sides = numbers.sides_of(trips, len(study.bars))
-    forms = {"trades": "{:,.0f}", "won": "{:.1%}", "pnl": "{:+,.2f}", "commission": "{:,.2f}"}
-    forms |= {"earned": "{:+.3%}", "bars": "{:,.0f}", "held": "{:.1%}"}
+    result = numbers.first_result(study)
+    holding = trips.holding_of(result, study.panel)
+    n_bars = sum(len(bars) for bars in study.panel.values())
+    sides = trips.sides_of(held, holding, n_bars)
+    both = sides_both(held, sides, n_bars)
+    carried = bool((holding != 0).to_numpy().any())
+    columns = SIDE_COLUMNS if carried else {k: column for k, column in SIDE_COLUMNS.items() if k not in CARRIED}
     names = {1: "long", -1: "short"}
     rows = [
-        [names[int(str(side))], *[shown(row[key], form) for key, form in forms.items()]]
-        for side, row in sides.iterrows()
+        [name, *[shown(row[key], form) for key, (_, form) in columns.items()]]
+        for name, row in [*((names[int(str(side))], row) for side, row in sides.iterrows()), ("both", both)]
     ]
-    result = numbers.first_result(study)
-    funding = float(result.metrics.get("funding_paid") or 0.0)
     net = float(result.equity.iloc[-1] - result.equity.iloc[0])
-    rows.append(["both", f"{len(trips):,}", f"{(trips['pnl'] > 0).mean():.1%}", f"{trips['pnl'].sum():+,.2f}"])
-    rows[-1] += [f"{trips['commission'].sum():,.2f}", f"{trips['earned'].mean():+.3%}"]
-    rows[-1] += [f"{trips['bars'].median():,.0f}", f"{trips['bars'].sum() / len(study.bars):.1%}"]
-    head = ["", "trades", "won", "profit", "commission in it", "mean of a trade", "bars held (median)", "time held"]
     words = (
-        f"Profits are after costs and add up to the account's {net + funding:+,.2f}"
-        + (f" before funding of {funding:,.2f}" if funding else "")
-        + ". What is still held at the end counts at the last close. "
+        f"Profits are after costs and add up to the account's {net:+,.2f}"
+        + (", funding and borrow taken off." if carried else ".")
+        + " What is still held at the end counts at its last close. "
         "The mean of a trade is its profit over the value that it entered."
     )
-    return table(head, rows) + said(words, "small")
+    words += " Time held is the share of all symbols' bars." if len(study.panel) > 1 else ""
+    return table(["", *[head for head, _ in columns.values()]], rows) + said(words, "small") + _reasons(held)
+
+
+SIDE_COLUMNS = {
+    "trades": ("trades", "{:,.0f}"),
+    "won": ("won", "{:.1%}"),
+    "pnl": ("profit", "{:+,.2f}"),
+    "commission": ("commission in it", "{:,.2f}"),
+    "holding": ("funding and borrow", "{:,.2f}"),
+    "net": ("net profit", "{:+,.2f}"),
+    "earned": ("mean of a trade", "{:+.3%}"),
+    "bars": ("bars held (median)", "{:,.0f}"),
+    "held": ("time held", "{:.1%}"),
+}
+CARRIED = ("holding", "net")  # columns that say something only where holding cost something
+
+
+def sides_both(held: pd.DataFrame, sides: pd.DataFrame, n_bars: int) -> pd.Series:
+    """Return the row of both sides: sums of `sides`, means and median of all trades."""
+    sums = sides[["trades", "pnl", "commission", "holding", "net"]].sum()
+    means = {"won": (held["pnl"] > 0).mean(), "earned": held["earned"].mean(), "bars": held["bars"].median()}
+    return pd.concat([sums, pd.Series(means | {"held": held["bars"].sum() / n_bars})])
+
+
+def _reasons(held: pd.DataFrame) -> str:
+    """Return the trades by why they were left, or nothing where all were left because the weights said so."""
+    if held["why"].isin([trips.SIGNAL, trips.HELD]).all():
+        return ""
+    columns = {key: SIDE_COLUMNS[key] for key in ("trades", "won", "pnl", "commission", "earned", "bars")}
+    rows = [
+        [str(why), *[shown(row[key], form) for key, (_, form) in columns.items()]]
+        for why, row in trips.reasons_of(held).iterrows()
+    ]
+    words = "A signal: the weights asked for nothing, or for the other side. Profits are before funding and borrow."
+    return (
+        "<h3>Why trades were left</h3>"
+        + table(["left by", *[head for head, _ in columns.values()]], rows)
+        + said(words, "small")
+    )
+
+
+SYMBOL_COLUMNS = {
+    "trades": ("trades", "{:,.0f}"),
+    "won": ("won", "{:.1%}"),
+    "net": ("net profit", "{:+,.2f}"),
+    "long": ("of longs", "{:+,.2f}"),
+    "short": ("of shorts", "{:+,.2f}"),
+    "commission": ("commission in it", "{:,.2f}"),
+    "funding": ("funding in it", "{:,.2f}"),
+    "borrow": ("borrow in it", "{:,.2f}"),
+    "held": ("time held", "{:.1%}"),
+    "moved": ("its price moved", "{:+.1%}"),
+}
+
+
+def symbols_body(study: Traded, held: pd.DataFrame) -> str:
+    """Return what every symbol earned, best first; nothing where there is one symbol."""
+    if len(study.panel) == 1:
+        return ""
+    result = numbers.first_result(study)
+    symbols = trips.symbols_of(held, trips.holding_of(result, study.panel), study.panel)
+    unpaid = [name for name in ("funding", "borrow") if not symbols[name].any()]
+    columns = {key: column for key, column in SYMBOL_COLUMNS.items() if key not in unpaid}
+    rows = [
+        [str(symbol), *["" if row[key] != row[key] else form.format(row[key]) for key, (_, form) in columns.items()]]
+        for symbol, row in symbols.iterrows()
+    ]
+    net = float(result.equity.iloc[-1] - result.equity.iloc[0])
+    words = f"{int((symbols['net'] > 0).sum())} of {len(symbols)} symbols earned after costs"
+    idle = int((symbols["trades"] == 0).sum())
+    words += f"; {idle} were never held." if idle else "."
+    small = f"Net profits add up to the account's {net:+,.2f}. A price moved from its first open to its last close."
+    caption = "Net profit by symbol, the best on top; the diamond is both sides together."
+    if len(symbols) > figures.MOST_SYMBOLS:
+        caption += f" Drawn are the {figures.MOST_SYMBOLS // 2} best and worst."
+    drawn = figure(figures.symbol_figure(symbols), "symbol-figure", caption)
+    head = ["symbol", *[words for words, _ in columns.values()]]
+    return said(words) + drawn + table(head, rows, tall=len(rows) > 12) + said(small, "small")

@@ -1,5 +1,6 @@
 """The script of risk rules has a row for each rule."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +16,13 @@ def test_every_rule_has_a_row(script, tmp_path: Path) -> None:
         bars.to_parquet(files[-1])
         rates.append(pd.DataFrame({"symbol": name, "funding_rate": 0.001}, bars.index[::8]))
     pd.concat(rates).to_parquet(tmp_path / "funding.parquet")
-    words = ["--bars", *files, "--funding", tmp_path / "funding.parquet", "--model", "linear"]
-    rows = script("risk_rules", *words, "--train", "12D", "--test", "6D", "--entry", "0.02").rows
+    words = ["--bars", *files, "--funding", tmp_path / "funding.parquet", "--model", "linear", "--train", "12D"]
+    out = tmp_path / "risk"
+    rows = script("risk_rules", *words, *["--test", "6D", "--entry", "0.02", "--rules", "drawdown", "--out"], out).rows
+    told = json.loads((out / "result.json").read_text())
+    assert told["account"]["max_drawdown"] == 0.15 and told["tried"] == 6
+    assert told["engines"]["backtrader"]["n_orders"] == int(rows[5][4].replace(",", ""))
+    assert {"stop", "profit"} <= set(told["left_by"]) and "Barriers (dashed)" in (out / "report.html").read_text()
     assert len(rows) == 7
     funding = [float(row[6].replace(",", "")) for row in rows]
     assert funding[0] == 0 and any(funding[1:])

@@ -17,7 +17,10 @@ from mlcore.cache import Training, cached_walk_forward
 from mlcore.errors import BarwiseError
 from mlcore.features import table_for
 from mlcore.labels import direction
+from mlcore.models.average import Average
 from mlcore.models.linear import Linear
+from mlcore.models.sklearn import Sklearn
+from mlcore.plugins import CONFIDENCES
 from mlcore.store.outcomes import KeptFolds
 from mlcore.store.state import StoreError
 from mlcore.walkforward import walk_forward
@@ -109,6 +112,35 @@ def test_the_code_that_counts_is_that_of_what_was_asked_for() -> None:
     assert {f"code of mlcore.{name}" for name in wanted} <= named
     assert not {"code of mlcore.models.tft", "code of mlcore.features.momentum"} & named
     assert {"version of numpy", "version of TA-Lib"} <= set(content)
+
+
+def test_what_a_model_asks_for_besides_is_in_the_key() -> None:
+    asks, given = replace(TRAINING, model="hybrid", features=("rsi",)), replace(TRAINING, features=("rsi",))
+    assert asks.content(BARS)["features"] == ["rsi", "log_return"] and given.content(BARS)["features"] == ["rsi"]
+
+
+def sure_of_all(views: object) -> object:
+    """A rule of confidence of the user's own."""
+    return views.signal * 0 + 1  # type: ignore[attr-defined]
+
+
+def test_the_code_of_a_rule_of_confidence_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONFIDENCES._entries, "sure_of_all", sure_of_all)
+    mine = f"code of {__name__}"
+    assert mine in replace(TRAINING, confidence="sure_of_all").content(BARS)
+    assert mine not in TRAINING.content(BARS)
+
+
+class Mine(Linear):
+    """A model of the user's own."""
+
+
+def test_the_code_of_members_of_an_ensemble_is_in_the_key() -> None:
+    named = replace(TRAINING, model="average", params={"members": ("linear", "tcn:light")}).content(BARS)
+    assert {"code of mlcore.models.linear", "code of mlcore.models.tcn"} <= set(named)
+    assert "code of mlcore.models.lstm" not in named
+    for held in (Average(members=(Linear(), Mine())), Sklearn(Mine())):
+        assert f"code of {__name__}" in replace(TRAINING, model=held).content(BARS)
 
 
 def test_an_entry_that_was_changed_is_refused(tmp_path: Path) -> None:

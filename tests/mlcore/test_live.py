@@ -76,6 +76,19 @@ def test_a_long_gap_before_it_goes_live_is_waited_out_too(tmp_path):
     assert np.isnan(found).any() and np.isfinite(found).any()
 
 
+@pytest.mark.parametrize("gap", [3, 4])
+@pytest.mark.parametrize("start", [K, 640])
+def test_a_gap_as_long_as_is_allowed_silences_nothing_and_one_longer_does(tmp_path, monkeypatch, gap, start):
+    holes = random_bars(N, seed=11)
+    monkeypatch.setattr(f"{__name__}.BARS", holes.drop(holes.index[632 : 632 + gap]))  # before, or after it goes live
+    fold, at_once = stored(tmp_path, make_model("linear", lookback=20))
+    assert fold.record["max_gap"] == 3
+    live = LiveForecaster(fold, BARS.iloc[:start], FEATURES)
+    found = [live.step(*bars_of(row)).signal for row in range(start, 720)]
+    np.testing.assert_allclose(found, at_once["signal"].iloc[start - K :][: 720 - start], atol=2e-5)
+    assert np.isnan(found).any() == (gap > 3)
+
+
 def test_a_confidence_rule_of_the_run_holds_here_too(tmp_path):
     fold, at_once = stored(tmp_path, make_model("linear", lookback=4), confidence="entropy")
     live = LiveForecaster(fold, BARS.iloc[:K], FEATURES)

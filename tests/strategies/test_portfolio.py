@@ -36,7 +36,7 @@ def test_random_accounts_reconcile(case: Case):
     assert one.orders["reason"].tolist() == other.orders["reason"].tolist()
     assert one.notes == other.notes
     cash = case.settings["cash"]
-    paid = [result.extras["funding_paid"].to_numpy() for result in (one, other)]
+    paid = [result.extras["holding_paid"].to_numpy() for result in (one, other)]
     np.testing.assert_allclose(*paid, rtol=1e-9, atol=1e-12 * cash)
     for name in set(one.metrics) - {"sharpe"}:
         a, b = one.metrics[name], other.metrics[name]

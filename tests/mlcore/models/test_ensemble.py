@@ -52,7 +52,7 @@ class Says(BaseEstimator):
     def fit(self, windows, y, *, task, validation=None):
         type(self).fits[self.column] = {
             "rows": windows.rows, "y": y, "validation": validation, "lookback": windows.lookback, "seed": self.seed,
-            "names": getattr(self, "feature_names_in_", None), "table": windows.table,
+            "names": getattr(self, "feature_names_in_", None), "table": windows.table, "windows": windows,
         }  # fmt: skip
         return self
 
@@ -96,6 +96,23 @@ def test_members_learn_from_older_rows_and_stop_by_newer_ones_all_before_those_t
         assert seen["rows"].tolist() == TRAIN[stop.rows[0] > TRAIN + SPAN].tolist()
         np.testing.assert_array_equal(seen["y"], MOVE[seen["rows"]])
         np.testing.assert_array_equal(y_stop, MOVE[stop.rows])
+
+
+def test_members_are_told_when_each_row_is(monkeypatch):
+    """Two symbols one below the other, each with 300 rows: members see the clock, in fit, in stopping and after."""
+    seen = []
+    real = Says.predict
+    monkeypatch.setattr(Says, "predict", lambda self, made: [seen.append(made), real(self, made)][1])
+    clock = np.arange(600) % 300
+    rows, held = (np.flatnonzero((clock >= a) & (clock < b)) for a, b in ((20, 200), (200 + SPAN, 240)))
+    made, judged = (Windows(TABLE, each, 3, clock[each]) for each in (rows, held))
+    Stack(members=(Says(0, lookback=3), Says(1))).fit(made, MOVE[rows], task=NUMBER, validation=(judged, MOVE[held]))
+    for column in (0, 1):
+        fit, (stop, _) = Says.fits[column], Says.fits[column]["validation"]
+        for told in (fit["windows"], stop, *seen):
+            np.testing.assert_array_equal(told.moments, clock[told.rows])
+        assert fit["windows"].moments.max() < stop.moments.min() and len(stop) > 50
+    assert len(seen) == 2
 
 
 def test_the_window_is_the_longest_members():

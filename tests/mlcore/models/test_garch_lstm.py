@@ -90,7 +90,7 @@ def test_the_lstm_reads_the_features_and_the_volatility(table):
     with seeded(0):
         x = torch.randn(30, 2, 2)
     volatility = network.volatility(x[:, :, 1])
-    expected = network.lstm(torch.cat([x, volatility[:, :, None]], dim=-1))[0]
+    expected = network.layers(torch.cat([x, volatility[:, :, None]], dim=-1))[0]
     torch.testing.assert_close(network(x), expected)
 
 

@@ -16,7 +16,7 @@ def test_the_cell_is_the_papers_with_torchs_reset_gate():
     with seeded(0):
         net = GRUNetwork(3, 4)
         x = torch.randn(6, 1, 3)
-    cell, h = net.gru, torch.zeros(4)
+    cell, h = net.layers, torch.zeros(4)
     for bar in x[:, 0]:
         of_bar = (cell.weight_ih_l0 @ bar + cell.bias_ih_l0).chunk(3)
         of_state = (cell.weight_hh_l0 @ h + cell.bias_hh_l0).chunk(3)

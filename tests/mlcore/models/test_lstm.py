@@ -21,7 +21,7 @@ def test_the_cell_is_the_papers():
     with seeded(0):
         net = LSTMNetwork(3, 4)
         x = torch.randn(6, 1, 3)
-    cell = net.lstm
+    cell = net.layers
     h, c = torch.zeros(4), torch.zeros(4)
     for bar in x[:, 0]:
         gates = cell.weight_ih_l0 @ bar + cell.bias_ih_l0 + cell.weight_hh_l0 @ h + cell.bias_hh_l0

@@ -12,7 +12,7 @@ from mlcore.errors import BarwiseError
 from mlcore.features import feature, feature_table
 from mlcore.folds import WalkForward
 from mlcore.forecasts import check_forecasts
-from mlcore.labels import direction, forward_return
+from mlcore.labels import direction, forward_return, triple_barrier
 from mlcore.models import make_model
 from mlcore.plugins import FEATURES
 from mlcore.retraining import Decayed, Drifted, RetrainedWalk, StrictWalk
@@ -70,6 +70,30 @@ def test_it_says_what_the_batched_walk_says_and_fits_when_it_does(model, folds):
     found, wanted_numbers = np.array(pairs).transpose(1, 0, 2)
     np.testing.assert_allclose(found, wanted_numbers, atol=2e-5)
     assert np.isnan(found[:, 0]).any() and np.isfinite(found[:, 0]).sum() > 200
+
+
+EARLY = partial(triple_barrier, horizon=8, profit=0.01, stop=0.01)  # one bar settles the labels of many
+SOON = partial(direction, horizon=1, entry="close")
+
+
+@pytest.mark.parametrize("label", [EARLY, SOON], ids=["early", "soon"])
+@pytest.mark.parametrize("folds", [WalkForward(100, 60), FOLDS, WalkForward("4D", 70, latency=1)], ids=repr)
+def test_blocks_open_and_forecasts_settle_when_those_of_the_batched_walk_do(label, folds):
+    heard = {"strict": [], "batched": []}
+    one = strict(label=label, folds=folds, rules=lambda now: heard["strict"].append(now.hits.tolist()))
+    shown(one)
+    other, _ = batched(label=label, folds=folds, rules=lambda now: heard["batched"].append(now.hits.tolist()))
+    assert events(one) == events(other) and len(one.retrains) > 3
+    assert heard["strict"] == heard["batched"] and max(map(len, heard["strict"])) > 30
+
+
+@pytest.mark.parametrize("folds", CALENDARS, ids=repr)
+def test_whether_a_block_opens_is_asked_where_one_may(folds, monkeypatch):
+    asked, openings = [], WalkForward.openings
+    monkeypatch.setattr(WalkForward, "openings", lambda *given: [asked.append(1), openings(*given)][1])
+    one = strict(folds=folds)
+    shown(one)
+    assert len(asked) <= len(one.retrains) + LABEL(BARS).span + 1  # of 414 bars
 
 
 def spied(monkeypatch, what):

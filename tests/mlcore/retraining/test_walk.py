@@ -12,7 +12,7 @@ from mlcore import refit
 from mlcore.errors import BarwiseError
 from mlcore.features import feature_table
 from mlcore.folds import WalkForward
-from mlcore.labels import direction, forward_return
+from mlcore.labels import direction, forward_return, triple_barrier
 from mlcore.models import make_model
 from mlcore.retraining import CALENDAR, Decayed, RetrainedWalk
 from mlcore.retraining import walk as module
@@ -185,6 +185,25 @@ def test_hits_are_the_forecasts_that_came_true():
     right = forecasts[["p_down", "p_flat", "p_up"]].to_numpy().argmax(axis=1) == came
     np.testing.assert_array_equal(hits[-1], right[: len(hits[-1])])
     assert len(hits[-1]) == len(forecasts) - direction(BARS, 3).span
+
+
+def test_what_has_settled_keeps_its_place_where_labels_end_early_and_late():
+    hits = []
+    label = triple_barrier(BARS, 12, 0.015, 0.015)
+    folds = WalkForward(train=150, test=10_000)
+    one = RetrainedWalk(
+        BARS, MODELS["linear"], label=label, features=TABLE, folds=folds, rules=lambda now: hits.append(now.hits.copy())
+    )
+    one.step(390)  # up to the gap
+    for before, now in zip(hits, hits[1:], strict=False):
+        np.testing.assert_array_equal(now[: len(before)], before)
+    forecasts = one.finish().forecasts
+    rows = BARS.index.get_indexer(forecasts.index)
+    rows = rows[label.ends[rows] <= 390]
+    right = forecasts[["p_down", "p_flat", "p_up"]].to_numpy()[: len(rows)].argmax(axis=1)
+    order = sorted(range(len(rows)), key=lambda i: (label.ends[rows[i]], i))
+    wanted = [right[i] == label.values[rows[i]] for i in order]
+    assert hits[-1].tolist() == wanted and len(wanted) > 200 and order != sorted(order)
 
 
 def test_a_retrain_that_a_rule_asked_for_and_that_fails_leaves_the_old_model_live(monkeypatch):

@@ -41,7 +41,7 @@ def test_other_analyzers_see_the_account_too():
     result = run_account_backtrader(plan())
     assert trades.total.closed == len(result.trades)
     left = sum(trade.pnlcomm for trade in _open(strategy))
-    funding = result.metrics["funding_paid"]
+    funding = result.metrics["funding_paid"] + result.metrics["borrow_paid"]
     assert trades.pnl.net.total + left - funding == pytest.approx(result.metrics["final_value"] - 10_000, rel=1e-9)
 
 

@@ -42,12 +42,23 @@ class Mortal(WalkForwardStrategy):
             raise Killed
 
 
+class Fewest(bt.Analyzer):
+    """What each order was given with: the bar that decided it, its size, and the fewest units it may fill."""
+
+    def create_analysis(self):
+        self.rets = []
+
+    def notify_order(self, order):
+        if not order.alive():
+            self.rets.append((order.plen - 1, order.created.size, order.info.get("min_units")))
+
+
 def paper(folder, *, bars=BARS, live=LIVE, dies=None, sizer="confidence", feed=ReplayFeed, **params):
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.adddata(feed(bars, live_from=bars.index[live] if live < len(bars) else "2100-01-01"))
     given = GIVEN | {"rules": RULES, "policy": POLICY, "sizer": sizer} | params
     cerebro.addstrategy(Mortal, state=folder, dies=dies, **given)
-    for analyzer in (EquityCurve, OrderLog):
+    for analyzer in (EquityCurve, OrderLog, Fewest):
         cerebro.addanalyzer(analyzer)
     set_broker(cerebro, costs=Costs())
     made = []
@@ -99,6 +110,8 @@ def test_the_same_orders_as_without_the_stop(undisturbed, tmp_path, place):
     equity = after.analyzers.equitycurve.get_analysis()
     assert equity[k:] == undisturbed.analyzers.equitycurve.get_analysis()[k:]
     assert after.broker.getcash() == undisturbed.broker.getcash()
+    fewest = [each.analyzers.fewest.get_analysis() for each in (before, after, undisturbed)]
+    assert fewest[0] + fewest[1] == fewest[2] and all(least is not None for *_, least in fewest[2])
 
 
 class Funded(ReplayFeed):

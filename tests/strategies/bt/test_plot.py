@@ -13,6 +13,7 @@ import pytest
 
 from mlcore.errors import BarwiseError
 from strategies.bt import ForecastStrategy
+from strategies.bt.indicators import number_to_stamp
 from strategies.bt.plot import (
     MOST_BARS,
     backtrader_figure,
@@ -21,9 +22,11 @@ from strategies.bt.plot import (
     net_fills,
     plot_backtrader,
     plot_cerebro,
+    strategy_figure,
 )
 from strategies.study import Study
 from tests.strategies.bt.runs import BARS, cerebro_of, forecasts_of
+from tests.strategies.bt.test_together import TOLD, cerebro_for
 from tests.strategies.studies import fake_study
 
 UNITS = ["account value", "weight\n(of equity)", "price", "signal\n| retrained", "confidence"]
@@ -199,12 +202,10 @@ def test_a_cerebro_is_drawn_to_a_file_without_a_screen_and_cerebros_own_plot_liv
 import os, sys, warnings
 for name in ("MPLBACKEND", "DISPLAY", "WAYLAND_DISPLAY"):
     os.environ.pop(name, None)
-from strategies.bt import Confidence, Exposure, QuantileBand, RetrainMarks
+from pathlib import Path
 from strategies.bt.plot import plot_cerebro
-from tests.strategies.bt.runs import cerebro_of, forecasts_of
-cerebro = cerebro_of(forecasts=forecasts_of(quantiles=True), options={"stdstats": True})
-for observer in (Exposure, Confidence, QuantileBand, RetrainMarks):
-    cerebro.addobserver(observer)
+from tests.strategies.bt.test_together import cerebro_for
+cerebro = cerebro_for("three", Path(sys.argv[1]).with_suffix(".parquet"), {"stdstats": True})
 cerebro.run()
 (path,) = plot_cerebro(cerebro, sys.argv[1], style="candle")
 assert path.stat().st_size > 20_000
@@ -216,13 +217,43 @@ else:
     raise SystemExit("a screen?")
 warnings.simplefilter("ignore")  # matplotlib: nothing is shown here
 figures = cerebro.plot()
-assert len(figures[0][0].axes) > 3
+assert len(figures[0][0].axes) > 15
 """
     root = Path(__file__).parents[3]
     command = [sys.executable, "-c", script, str(tmp_path / "run.png")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert plt.imread(tmp_path / "run.png").std() > 0.01
+
+
+DRAWN = [
+    *(("between", {}), ("between", {"runonce": False}), ("three", {}), ("three", {"exactbars": -2})),
+    *(("one", {}), ("slower", {"preload": False})),
+]
+
+
+@pytest.mark.parametrize(("feeds", "options"), DRAWN, ids=str)
+def test_everything_attached_is_drawn_over_its_own_bars(feeds: str, options: dict, tmp_path: Path) -> None:
+    strategy = cerebro_for(feeds, tmp_path / "run.parquet", {"stdstats": True, **options}).run()[0]
+    figure = strategy_figure(strategy)
+    figure.canvas.draw()
+    steps = [number_to_stamp(number) for number in strategy.lines.datetime.plot()]
+    drawn = {line.get_label(): line for axes in figure.axes for line in axes.lines}
+    marks = drawn["retrained\ncalendar"]
+    there = np.flatnonzero(np.isfinite(marks.get_ydata()))
+    assert [steps[int(marks.get_xdata()[i])] for i in there] == BARS.index[[20, 60, 100]].tolist()
+    np.testing.assert_array_equal(marks.get_ydata()[there], BARS["high"].iloc[[20, 60, 100]])
+    sure = next(line for label, line in drawn.items() if label.startswith("confidence\nconfidence"))
+    wanted = TOLD["confidence"].reindex(BARS.index)
+    for x, y in zip(sure.get_xdata(), sure.get_ydata(), strict=True):
+        assert np.isnan(y) or y == wanted.asof(steps[int(x)])
+    for axes in figure.axes:
+        if legend := axes.get_legend():
+            box, pane = legend.get_window_extent(), axes.get_window_extent()
+            assert pane.y0 - 2 <= box.y0 and box.x1 <= pane.x1  # in its own pane, and no wider
+            assert not any("\n" in text.get_text() for text in legend.get_texts())
+    heights = [axes.get_window_extent().height / figure.dpi for axes in figure.axes]
+    assert min(heights) > 0.45
 
 
 def test_several_strategies_are_several_pictures_and_a_run_without_bars_is_refused(tmp_path: Path) -> None:
@@ -234,3 +265,17 @@ def test_several_strategies_are_several_pictures_and_a_run_without_bars_is_refus
     cerebro.run()
     with pytest.raises(BarwiseError, match="exactbars"):
         plot_cerebro(cerebro, tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("maxcpus", [1, 2])
+def test_runs_of_an_optimisation_are_drawn_where_they_come_back(maxcpus: int, tmp_path: Path) -> None:
+    for optreturn in (True, False):
+        cerebro = cerebro_of(options={"maxcpus": maxcpus, "optreturn": optreturn})
+        cerebro.strats.clear()
+        cerebro.optstrategy(ForecastStrategy, weights=[BARS["close"] * 0, BARS["close"] * 0 + 0.5])
+        cerebro.run()
+        if optreturn:
+            with pytest.raises(BarwiseError, match="`optreturn` is on"):
+                plot_cerebro(cerebro, tmp_path / "a.png")
+        else:
+            assert len(plot_cerebro(cerebro, tmp_path / "a.png")) == 2

@@ -70,6 +70,19 @@ def test_the_calendar_alone_trades_the_offline_walk_forward_to_the_bit(sizer):
     assert len(found.orders) > 20
 
 
+@pytest.mark.parametrize("days_per_year", [365.0, 252.0])
+def test_a_sizer_is_handed_the_volatility_of_its_own_bar_shown_or_not(days_per_year):
+    bars, calm = BARS.iloc[:240], {"target": 0.05}
+    sized = {"policy": Policy(), "sizer": "volatility_target", "sizer_params": calm, "days_per_year": days_per_year}
+    weights = target_weights(
+        offline(bars).forecasts, bars, sizer="volatility_target", sizer_params=calm, days_per_year=days_per_year
+    ).reindex(bars.index)
+    for strict in (False, True):
+        found = pd.Series(run([BarsFeed(bars)], strict=strict, **sized).weights)
+        np.testing.assert_allclose(found, weights, rtol=1e-9)
+    assert weights.nunique() > 80 and weights.abs().max() < 0.5  # never at the cap
+
+
 def test_every_retrain_is_an_event_in_the_result():
     found = result_of(rules=old)
     events = pd.DataFrame(found.extras["retrains"])

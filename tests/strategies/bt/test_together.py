@@ -39,7 +39,7 @@ MODES = [
     {"preload": preload, "runonce": runonce, "exactbars": exactbars}
     for preload, runonce, exactbars in itertools.product([True, False], [True, False], [0, 1, -1, -2])
 ]
-FEEDS = ["one", "two", "with gaps", "slower", "resampled", "resampled apart", "three"]
+FEEDS = ["one", "two", "with gaps", "slower", "between", "resampled", "resampled apart", "three"]
 LABEL = functools.partial(direction, horizon=4)
 TOLD = forecasts_of().join(forecasts_of(quantiles=True)[["q10", "q50", "q90"]])
 HALF = {"timeframe": bt.TimeFrame.Minutes, "compression": 240, "name": "long"}
@@ -68,6 +68,7 @@ def fill(cerebro, feeds):
     more = {
         "two": [other],
         "with gaps": [other.drop(other.index[[3, 4, 30, 31, 77]])],
+        "between": [other.iloc[::7].set_axis(other.index[::7] + pd.Timedelta("30min"))],
         "slower": [random_bars(60, seed=9, interval="2h")],
         "three": [other.drop(other.index[[3, 4, 30, 31, 77]])],
     }
@@ -134,7 +135,7 @@ def test_what_is_compared_is_there(feeds, folder):
     found, table = plain(folder, feeds)
     assert table["timestamp"].is_monotonic_increasing and len(table) >= len(BARS)
     named = [
-        *("forecast.signal", "RegimeIndicator.efficiency", "FeatureIndicator.value", "confidence.confidence"),
+        *("forecast.signal", "RegimeIndicator.efficiency", "rsi_window7.value", "confidence.confidence"),
         *("quantiles.low", "exposure.exposure", "retrained.calendar"),
     ]
     assert all(table[name].notna().sum() >= 2 for name in named)
@@ -154,11 +155,11 @@ def test_an_optimisation_gives_the_runs_one_by_one(options, maxcpus, optreturn, 
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"run-{share}.parquet"), table, check_exact=True)
 
 
-def retraining(path, options=(), **opt):
+def retraining(path, options=(), strict=False, **opt):
     cerebro = cerebro_of(BarsFeed(ALL.iloc[:200]), options=options, strategy=WalkForwardStrategy, **GIVEN)
     cerebro.strats.clear()
     cerebro.resampledata(cerebro.datas[0], **HALF)
-    given = GIVEN | {"rules": (old,)}
+    given = GIVEN | {"rules": (old,), "strict": strict}
     if opt:
         cerebro.optstrategy(WalkForwardStrategy, **{name: [value] for name, value in given.items()}, **opt)
     else:
@@ -180,6 +181,19 @@ def test_so_it_is_with_models_that_are_retrained_in_the_run(tmp_path):
         assert said(runs[0][0]) == wanted != said(runs[1][0])
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{cpus}-0.0.parquet"), table, check_exact=True)
         assert not pd.read_parquet(tmp_path / f"{cpus}-0.3.parquet").equals(table)
+
+
+def test_so_it_is_in_strict_mode(tmp_path):
+    plain, strict = retraining(tmp_path / "plain.parquet").run()[0], {"path": tmp_path / "run.parquet", "strict": True}
+    found = [
+        (said(retraining(**strict, options=options).run()[0]), pd.read_parquet(tmp_path / "run.parquet"))
+        for options in ({}, {"preload": False}, {"exactbars": 1})
+    ]
+    for analyses, table in found:
+        assert analyses == found[0][0]
+        pd.testing.assert_frame_equal(table, found[0][1], check_exact=True)
+    pd.testing.assert_frame_equal(found[0][1], pd.read_parquet(tmp_path / "plain.parquet"), rtol=1e-7)
+    assert len(plain.retrains) == found[0][1][["retrained.calendar", "retrained.asked"]].count().sum() > 2
 
 
 def test_what_an_optimisation_sends_home_is_the_analysis_and_not_the_run():

@@ -42,7 +42,7 @@ def test_all_modes_write_the_bars_and_what_was_told_of_them(options, tmp_path, m
     np.testing.assert_array_equal(table["confidence.confidence"][rows], told["confidence"].iloc[rows])
     np.testing.assert_array_equal(table["forecast.signal"][rows], told["signal"].iloc[rows])
     moves = BARS["close"].pct_change()
-    np.testing.assert_allclose(table["FeatureIndicator.value"][rows], moves.iloc[rows], rtol=1e-9)
+    np.testing.assert_allclose(table["close_pct_change.value"][rows], moves.iloc[rows], rtol=1e-9)
     assert table["exposure.exposure"].abs().max() > 0.5
 
 

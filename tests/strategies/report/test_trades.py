@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from strategies.report import trades
-from strategies.report.numbers import trips_of
 from strategies.report.trades import around, telling, trade_figure, trades_body
+from strategies.report.trips import trips_of
 from tests.strategies.studies import fake_study
 
 STUDY = fake_study(2000)
-TRIPS = trips_of(STUDY.results["backtrader"], STUDY.bars)
+TRIPS = trips_of(STUDY.results["backtrader"], STUDY.panel)
 
 
 def test_the_most_telling_are_the_best_the_worst_the_longest_and_the_last() -> None:

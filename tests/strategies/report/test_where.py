@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from strategies.costs import Costs
-from strategies.report.numbers import month_returns, sides_of, trips_of
+from strategies.report.numbers import month_returns
+from strategies.report.trips import holding_of, sides_of, trips_of
 from strategies.report.where import months_body, sides_body
 from strategies.vbt.run import run_vectorbt
 from tests.conftest import random_bars
@@ -16,6 +17,7 @@ from tests.strategies.studies import fake_study
 
 BARS = random_bars(24 * 100, seed=3, volatility=0.01)
 HELD = pd.Series(np.sin(np.arange(len(BARS)) / 40).round(1), BARS.index)
+PANEL = {"asset": BARS}
 RESULT = run_vectorbt(BARS, HELD, costs=Costs(0.001, 0.0005))
 
 
@@ -46,11 +48,11 @@ def test_months_are_told_and_a_year_stands_behind_them() -> None:
 
 
 def test_trips_hold_all_of_the_profit_and_long_and_short_are_apart() -> None:
-    trips = trips_of(RESULT, BARS)
+    trips = trips_of(RESULT, PANEL)
     net = RESULT.equity.iloc[-1] - RESULT.equity.iloc[0]
     assert trips["pnl"].sum() == pytest.approx(net, rel=1e-9)
     assert trips["open"].tolist() == [False] * (len(trips) - 1) + [True]
-    sides = sides_of(trips, len(BARS))
+    sides = sides_of(trips, holding_of(RESULT, PANEL), len(BARS))
     assert sides.index.tolist() == [1, -1]
     assert sides["pnl"].sum() == pytest.approx(net, rel=1e-9)
     assert sides["commission"].sum() == pytest.approx(RESULT.metrics["commission_paid"])
@@ -66,7 +68,7 @@ def test_trips_hold_all_of_the_profit_and_long_and_short_are_apart() -> None:
 def test_one_long_trade_on_paper() -> None:
     weights = pd.Series(0.0, BARS.index).where(~np.isin(np.arange(len(BARS)), range(10, 15)), 0.5)
     result = run_vectorbt(BARS, weights, costs=Costs(0.0, 0.0))
-    (trip,) = trips_of(result, BARS).to_dict("records")
+    (trip,) = trips_of(result, PANEL).to_dict("records")
     assert (trip["entry_time"], trip["exit_time"], trip["bars"]) == (BARS.index[11], BARS.index[16], 5)
     assert trip["earned"] == pytest.approx(BARS["open"].iloc[16] / BARS["open"].iloc[11] - 1)
     assert not trip["open"] and trip["reason"] == ""
@@ -76,16 +78,22 @@ def test_the_reason_is_that_of_the_order_that_left() -> None:
     orders = RESULT.orders.copy()
     first = RESULT.trades["exit_time"].iloc[0]
     orders.loc[orders["timestamp"] == first, "reason"] = "stop: 2% below"
-    trips = trips_of(replace(RESULT, orders=orders), BARS)
+    trips = trips_of(replace(RESULT, orders=orders), PANEL)
     assert trips["reason"].tolist() == ["stop: 2% below"] + [""] * (len(trips) - 1)
 
 
 def test_the_table_of_sides_closes_with_the_account_and_says_funding() -> None:
     study = fake_study(len(BARS))
-    body = sides_body(replace(study, bars=BARS, results={"vectorbt": RESULT}), trips_of(RESULT, BARS))
+    body = sides_body(replace(study, bars=BARS, results={"vectorbt": RESULT}), trips_of(RESULT, PANEL))
     net = RESULT.equity.iloc[-1] - RESULT.equity.iloc[0]
-    assert body.count(f"{net:+,.2f}") == 2
-    paid = replace(RESULT, metrics=RESULT.metrics | {"funding_paid": 12.5})
-    body = sides_body(replace(study, bars=BARS, results={"vectorbt": paid}), trips_of(paid, BARS))
-    assert f"{net + 12.5:+,.2f} before funding of 12.50" in body
-    assert "no side" in sides_body(study, trips_of(RESULT, BARS).iloc[:0])
+    assert body.count(f"{net:+,.2f}") == 2 and "funding" not in body
+    charged = pd.DataFrame({"funding_long": 12.5, "funding_short": -2.0, "borrow": 0.5}, ["asset"])
+    paid = replace(
+        RESULT, extras=RESULT.extras | {"holding": charged}, equity=RESULT.equity - 11 * (HELD.index > BARS.index[9])
+    )
+    trips = trips_of(paid, PANEL)
+    sides = sides_of(trips, charged, len(BARS))
+    assert (sides["pnl"] - sides["net"]).tolist() == pytest.approx([12.5, -1.5])
+    body = sides_body(replace(study, bars=BARS, results={"vectorbt": paid}), trips)
+    assert body.count(f"{net - 11:+,.2f}") == 2 and "<td>12.50</td>" in body and "<td>11.00</td>" in body
+    assert "no side" in sides_body(study, trips_of(RESULT, PANEL).iloc[:0])
