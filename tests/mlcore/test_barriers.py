@@ -107,6 +107,9 @@ def test_widths_in_volatilities_are_those_known_at_the_close_of_the_row():
     later.iloc[60:] *= 3.0
     np.testing.assert_array_equal(barrier_units(later, 10)[:60], units[:60])
     assert np.isnan(barrier_units(bars.assign(close=5.0), 10)).all()
+    stuck = bars.assign(close=bars["close"].where(np.arange(200) < 100, bars["close"].iloc[99]))
+    assert np.isfinite(barrier_units(stuck, 10)[10:109]).all() and np.isnan(barrier_units(stuck, 10)[109:]).all()
+    assert label.span == 6 == (label.ends - np.arange(200))[10:].max()
     assert (barrier_units(bars, None) == 1.0).all()
 
 

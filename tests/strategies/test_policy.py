@@ -17,6 +17,7 @@ from strategies.policy import (
     PolicyWalk,
     annual_volatility,
     apply_band,
+    bars_per_year,
     held_sides,
     target_weights,
     weights_of,
@@ -183,6 +184,18 @@ def test_volatility_is_annual_and_known_at_the_close() -> None:
     by_hand = np.log(weekly["close"]).diff().iloc[91:101].std(ddof=1) * np.sqrt(365 / 7)
     assert annual_volatility(weekly, 10, 252.0).iloc[100] == pytest.approx(by_hand, rel=1e-12)
     assert annual_volatility(bars, 10).isna().sum() == 10
+
+
+def test_a_sizer_is_handed_the_volatility_that_was_asked_for() -> None:
+    bars, asked = random_bars(120), {"volatility_window": 20, "days_per_year": 252.0}
+    found = target_weights(frame([0.5] * 120), bars, sizer="volatility_target", sizer_params={"target": 0.1}, **asked)
+    np.testing.assert_allclose(found[20:], 0.1 / annual_volatility(bars, 20, 252.0)[20:], rtol=1e-12)
+    assert found[:20].isna().all() and found.max() < 1
+
+
+def test_four_weeks_are_the_longest_bars_that_need_not_be_whole_in_a_year() -> None:
+    for days, bars in ((28, 365 / 28), (29, 13.0)):
+        assert bars_per_year(pd.date_range("2024", periods=5, freq=f"{days}D"), 252.0) == bars
 
 
 def test_bars_before_the_forecasts_warm_the_volatility() -> None:

@@ -12,10 +12,12 @@ from strategies.report.doubts import doubts_body, guard_refuses, knowledge, own_
 from strategies.study import Study
 from strategies.vbt.other_costs import trade_at_costs
 from strategies.vbt.run import run_vectorbt
+from tests.strategies.report.reading import tables
 from tests.strategies.studies import fake_study
 
 SOUND = {"cuts": [1, 2], "rows": 70, "columns": 24, "differs": None}
 STUDY = replace(fake_study(400, seed=2), causality=SOUND)
+ORDERS = STUDY.results["backtrader"].orders
 
 
 def state(study: Study, name: str) -> str:
@@ -105,3 +107,33 @@ def test_the_grids_own_cell_is_the_account_that_was_traded() -> None:
     assert own_cell(replace(study, config=study.config | {"commission": 0.7})) is None
     assert "Grid of costs." not in doubts_body(replace(study, cost_grid=None))
     assert np.isfinite(own_cell(other) or 0.0)
+
+
+def test_the_grid_s_own_cell_is_that_of_the_costs_charged() -> None:
+    costs = Costs(0.002, 0.0005)
+    result = run_vectorbt(STUDY.bars, STUDY.results["vectorbt"].weights, costs=costs)
+    cells = [(0, 0.002, 0.0005, 1.0), (0, 0.0005, 0.002, 2.0), (1, 0.002, 0.0005, 3.0)]
+    grid = pd.DataFrame(cells, columns=["delay", "commission", "slippage", "final_value"])
+    final = result.metrics["final_value"] or 0.0
+    config = STUDY.config | {"commission": 0.002, "slippage": 0.0005}
+    study = replace(STUDY, results={"vectorbt": result}, config=config, cost_grid=grid)
+    assert own_cell(study) == pytest.approx(1 - 1.0 / final)
+
+
+def test_orders_are_counted_and_told_as_they_ended() -> None:
+    status = ["filled", "rejected", "partial", "partial", *["filled"] * (len(ORDERS) - 4)]
+    orders = ORDERS.assign(status=status, reason=["", "no cash", "some", "some", *[""] * (len(ORDERS) - 4)])
+    result = replace(STUDY.results["backtrader"], orders=orders)
+    body = doubts_body(replace(STUDY, results={"backtrader": result}))
+    assert f"{len(orders)} orders: 2 filled in part, 1 rejected (below)." in body
+    counts, clipped = tables(body)
+    assert counts[1] == ["backtrader", str(len(orders) - 3), "2", "1"]
+    first = orders.iloc[1]
+    assert clipped[0] == ["engine", "status", "decided", "fill bar", "size", "price", "commission", "reason"]
+    assert clipped[1] == [
+        "backtrader", "rejected", f"{first['decided']:%Y-%m-%d %H:%M}", f"{first['timestamp']:%Y-%m-%d %H:%M}",
+        f"{first['size']:,.4g}", f"{first['price']:,.6g}", f"{first['commission']:,.2f}", "no cash",
+    ]  # fmt: skip
+    assert [row[1] for row in clipped[1:]] == ["rejected", "partial", "partial"]
+    whole = replace(result, orders=orders.assign(status="filled"))
+    assert "Every order was filled whole." in doubts_body(replace(STUDY, results={"backtrader": whole}))

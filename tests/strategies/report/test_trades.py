@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from strategies.report import trades
+from strategies.report.figures import BLUE, GREEN, RED
 from strategies.report.trades import around, telling, trade_figure, trades_body
 from strategies.report.trips import trips_of
+from tests.strategies.report.reading import tables, text
 from tests.strategies.studies import fake_study
 
 STUDY = fake_study(2000)
@@ -75,3 +77,72 @@ def test_an_open_trade_and_a_reason_are_told(monkeypatch: pytest.MonkeyPatch) ->
     cut = trades_body(STUDY, TRIPS)
     assert f"The last 4 of {len(TRIPS):,}" in cut and cut.count("<tr>") == 5
     assert "No trade was made." in trades_body(replace(STUDY), TRIPS.iloc[:0])
+
+
+def test_a_trade_on_paper() -> None:
+    index = STUDY.bars.index
+    rows = {
+        "side": [1, -1], "entry_time": index[[20, 30]], "exit_time": index[[24, 130]], "size": [2.5, 40.0],
+        "entry_price": [100.0, 120.0], "exit_price": [110.0, 125.0], "pnl": [24.0, -203.0], "commission": [1.0, 3.0],
+        "open": [False, True], "bars": [4, 100], "earned": [0.096, -0.0423], "reason": ["stop barrier; half", ""],
+        "why": ["stop", "still held"], "stop": [95.0, np.nan], "profit": [np.nan, np.nan], "symbol": ["asset", "asset"],
+    }  # fmt: skip
+    trips = pd.DataFrame(rows)
+    body = text(trades_body(STUDY, trips))
+    at = [f"{index[row]:%Y-%m-%d %H:%M}" for row in (20, 24, 30, 130)]
+    told = f"Trade 1, long 2.5: {at[0]} at 100 to {at[1]} at 110, 4 bars, +9.60%, profit +24.00"
+    told += "; stop barrier; half. Barriers (dashed): stop 95."
+    assert told in body
+    told = f"Trade 2, short 40: {at[2]} at 120 still held at {at[3]} at 125, 100 bars, -4.23%, profit -203.00."
+    assert told in body
+    (table,) = tables(trades_body(STUDY, trips))
+    assert table == [
+        [
+            "trade",
+            "side",
+            "entered",
+            "left",
+            "bars",
+            "size",
+            "at",
+            "out at",
+            "stop",
+            "return",
+            "profit",
+            "commission",
+            "left by",
+        ],
+        ["1", "long", at[0], at[1], "4", "2.5", "100", "110", "95", "+9.60%", "+24.00", "1.00", "stop; half"],
+        [
+            "2",
+            "short",
+            at[2],
+            f"held {at[3]}",
+            "100",
+            "40",
+            "120",
+            "125",
+            "",
+            "-4.23%",
+            "-203.00",
+            "3.00",
+            "still held",
+        ],
+    ]
+    near = around(STUDY.bars, trips.iloc[1])  # half of its length on either side, as far as there are bars
+    assert near.equals(STUDY.bars.iloc[0:181])
+    for row, won in ((0, True), (1, False)):
+        fills = trade_figure(STUDY.bars, trips.iloc[row]).data[-1]
+        assert list(fills.marker.color) == [BLUE, GREEN if won else RED]
+
+
+def test_a_trade_that_made_nothing_is_none_of_the_best() -> None:
+    assert "best" not in telling(TRIPS.iloc[:1].assign(pnl=0.0), 1)[TRIPS.index[0]]
+
+
+def test_the_last_rows_are_kept_and_a_few_are_told_apart_from_more_than_as_many(monkeypatch) -> None:
+    monkeypatch.setattr(trades, "MOST_ROWS", 4)
+    (table,) = tables(trades_body(STUDY, TRIPS))
+    assert [row[0] for row in table[1:]] == [f"{row + 1:,}" for row in TRIPS.index[-4:]]
+    for n, told in ((10, False), (11, True)):
+        assert ("The 5 best made" in trades_body(STUDY, TRIPS.iloc[:n])) == told

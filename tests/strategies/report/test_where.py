@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 
 from strategies.costs import Costs
+from strategies.report import where
 from strategies.report.numbers import month_returns
+from strategies.report.page import heat_table
 from strategies.report.trips import holding_of, sides_of, trips_of
-from strategies.report.where import months_body, sides_body
+from strategies.report.where import folds_body, months_body, sides_body
 from strategies.vbt.run import run_vectorbt
 from tests.conftest import random_bars
+from tests.strategies.report.reading import tables, text
 from tests.strategies.studies import fake_study
 
 BARS = random_bars(24 * 100, seed=3, volatility=0.01)
@@ -97,3 +100,61 @@ def test_the_table_of_sides_closes_with_the_account_and_says_funding() -> None:
     body = sides_body(replace(study, bars=BARS, results={"vectorbt": paid}), trips)
     assert body.count(f"{net - 11:+,.2f}") == 2 and "<td>12.50</td>" in body and "<td>11.00</td>" in body
     assert "no side" in sides_body(study, trips_of(RESULT, PANEL).iloc[:0])
+
+
+def test_folds_are_counted_by_what_they_earned_held_and_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = pd.Timestamp("2024-05-06 07:08", tz="UTC")
+    one = {"test_start": at, "test_end": at + pd.Timedelta("1D"), "rank_ic": 0.125, "hit_rate": 0.55, "seconds": 1.25}
+    earned, orders = [0.1, 0.0, None, -0.1], [3, 0, 7, 2000]
+    rows = [{**one, "fold": k, "net_return": earned[k], "orders": orders[k]} for k in range(4)]
+    monkeypatch.setattr(where.numbers, "fold_rows", lambda study: rows)
+    body = folds_body(fake_study(200))
+    assert "1 of 4 folds earned after costs; in 1 the account was gone before it began; 1 decided no order" in body
+    head, *lines = tables(body)[0]
+    assert head == ["fold", "tested from", "to", "net return", "orders", "rank IC", "hit rate", "seconds"]
+    stamps = ["2024-05-06 07:08", "2024-05-07 07:08"]
+    assert lines[0] == ["0", *stamps, "+10.00%", "3", "+0.125", "55.0%", "1.2"]
+    assert [line[3:5] for line in lines[1:]] == [
+        ["+0.00%", "no trade"],
+        ["undefined", "7"],
+        ["-10.00%", "2,000"],
+    ]
+
+
+def test_months_on_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = {"2023-11-30": 110.0, "2023-12-31": 99.0, "2024-01-31": 99.0, "2024-02-29": 198.0}
+    equity = pd.Series([100.0, *ends.values()], pd.DatetimeIndex(["2023-11-05", *ends], tz="UTC"))
+    study, shades = fake_study(200), []
+    monkeypatch.setattr(
+        where, "heat_table", lambda head, rows, colours: [shades.append(colours), heat_table(head, rows, colours)][1]
+    )
+    body = months_body(replace(study, results={"one": replace(study.results["vectorbt"], equity=equity)}))
+    head, first, second = tables(body)[0]
+    assert head == ["year", *where.MONTHS, "year's"]
+    assert first == ["2023", *[""] * 10, "+10.0", "-10.0", "-1.0"]
+    assert second == ["2024", "+0.0", "+100.0", *[""] * 10, "+100.0"]
+    assert "2 of 4 months earned" in body and "first begins on 2023-11-05 and the last ends on 2024-02-29." in body
+    wild = np.quantile([0.1, 0.1, 0.0, 1.0], 0.9)  # has its full colour; the others are shades of it
+    np.testing.assert_allclose(shades[0][0], [*[np.nan] * 11, 0.1 / wild, -0.1 / wild, np.nan])
+    np.testing.assert_allclose(shades[0][1], [np.nan, 0.0, 1.0, *[np.nan] * 11])
+    gone = months_body(
+        replace(study, results={"one": replace(study.results["vectorbt"], equity=equity * [1, 0, 0, 0, 0])})
+    )
+    assert "0 of 1 months earned" in gone
+
+
+def test_sides_on_paper() -> None:
+    trips = pd.DataFrame(
+        {"side": [1, -1, 1, 1], "pnl": [30.0, -5.0, 10.0, 1.0], "commission": [1.0, 2.0, 3.0, 4.0],
+         "earned": [0.03, -0.005, -0.01, 0.004], "bars": [10, 20, 30, 5], "why": ["signal"] * 4}
+    )  # fmt: skip
+    study = fake_study(200)
+    equity = pd.Series([1000.0, 1036.0], study.bars.index[:2])
+    result = replace(study.results["vectorbt"], equity=equity)
+    body = sides_body(replace(study, results={"vectorbt": result}), trips)
+    assert tables(body)[0][1:] == [
+        ["long", "3", "100.0%", "+41.00", "8.00", "+0.800%", "10", "22.5%"],
+        ["short", "1", "0.0%", "-5.00", "2.00", "-0.500%", "20", "10.0%"],
+        ["both", "4", "75.0%", "+36.00", "10.00", "+0.475%", "15", "32.5%"],
+    ]
+    assert "add up to the account's +36.00." in text(body)

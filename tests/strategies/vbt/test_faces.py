@@ -73,6 +73,9 @@ def test_the_future_is_shown_only_to_who_asks_for_it_by_name() -> None:
     np.testing.assert_array_equal(seen.future.to_numpy()[:, 0], forward_return(BARS, 5).values)
     np.testing.assert_array_equal(seen.future_return.to_numpy()[:, 1], forward_return(BARS, 7).returns)
     pd.testing.assert_series_equal(seen.settled.iloc[:, 0], safe.settled, check_names=False)
+    classes, label = from_label("direction", look_ahead=True).run(BARS, horizon=5), direction(BARS, 5)
+    np.testing.assert_array_equal(classes.future, label.values)
+    np.testing.assert_array_equal(classes.future_return, label.returns)
 
 
 @pytest.mark.parametrize("sizer", sorted(SIZERS))
@@ -99,6 +102,14 @@ def test_parameters_of_a_sizer_are_columns() -> None:
     assert both.weight.shape == (300, 8)
 
 
+def test_a_sizer_is_handed_the_volatility_that_was_asked_for() -> None:
+    forecasts = fake_forecasts(BARS, 5).iloc[100:]
+    asked = {"volatility_window": 20, "days_per_year": 252.0}
+    found = from_sizer("volatility_target").run(forecasts, BARS, target=0.1, **asked).size
+    by_hand = SIZERS["volatility_target"](forecasts, annual_volatility(BARS, 20, 252.0).iloc[100:], target=0.1)
+    np.testing.assert_array_equal(found, by_hand)
+
+
 @pytest.mark.parametrize(
     ("call", "word"),
     [
@@ -107,6 +118,7 @@ def test_parameters_of_a_sizer_are_columns() -> None:
         (lambda: from_sizer("fixd"), "Did you mean 'fixed'"),
         (lambda: from_feature("rsi").run(BARS, windw=[7]), "Did you mean 'window'"),
         (lambda: from_label("return").run(BARS, horizn=5), "Did you mean 'horizon'"),
+        (lambda: from_label("return").run(BARS, horizon=[(5, 15)]), "several horizons for one column"),
         (lambda: from_sizer("fixed").run(fake_forecasts(BARS, 5), BARS, sise=1), "Did you mean 'size'"),
     ],
 )

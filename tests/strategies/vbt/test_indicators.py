@@ -71,6 +71,13 @@ def test_combinations_that_are_no_rule_are_flat_and_said_while_the_others_trade(
     assert not found.entries.loc[:, flat].to_numpy().any()
 
 
+def test_an_exit_further_below_0_than_the_entry_is_above_it_is_no_rule() -> None:
+    _, frame = forecasts(50)
+    with pytest.warns(BarwiseWarning, match="are no rules"):
+        found = ForecastSignals.run(frame["signal"], frame["confidence"], entry=0.2, exit=[-0.2, -0.3])
+    assert found.weight.isna().all().tolist() == [False, True]
+
+
 def test_a_threshold_out_of_range_is_refused():
     _, frame = forecasts(20)
     with pytest.raises(BarwiseError, match="`entry`"):
