@@ -7,7 +7,7 @@ on the disk, and once as a batched backtest over the same bars.
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from strategies.cli import parse_config, run_cli
+from strategies.config import flag
 
 
 @dataclass
@@ -25,12 +26,12 @@ class Question:
     bars: str
     out: str
     model: str = "linear"
-    train: int = 1000
-    test: int = 250
+    train: int = flag(1000, "bars of the training window", least=1)
+    test: int = flag(250, "bars between refits", least=1)
     latency: int = 1
     horizon: int = 5
-    live: int = field(default=500, metadata={"help": "bars traded, at the end; as many before them as a run needs"})
-    stops: int = 3
+    live: int = flag(500, "bars traded, at the end; as many before them as a run needs", least=1)
+    stops: int = flag(3, "how often it is stopped", least=0)
     overwrite: bool = False
 
 

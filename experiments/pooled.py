@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore import BarwiseError, WalkForward, direction, read_panel, walk_forward_panel
-from mlcore.bars import between
+from mlcore.bars import panel_between
 from mlcore.models import make_model
 from strategies.cli import parse_config, run_cli
 from strategies.config import flag
@@ -40,8 +40,7 @@ class PooledConfig:
 def main() -> None:
     config = parse_config(PooledConfig, None, __doc__)
     check_folder(config.out, overwrite=config.overwrite)
-    cut = ((symbol, between(bars, config.start, config.end)) for symbol, bars in read_panel(config.bars).items())
-    panel = {symbol: bars for symbol, bars in cut if len(bars)}
+    panel = panel_between(read_panel(config.bars), config.start, config.end)
     signals, started = {}, time.perf_counter()
     for way, panels in {"pooled": [panel], "alone": [{s: b} for s, b in panel.items()]}.items():
         if way == "pooled" or not config.pooled_only:

@@ -34,7 +34,7 @@ class PortfolioConfig:
     test: str = flag("30D", "test window, and so the time between refits")
     start: str | None = flag(None, "first stamp that counts")
     end: str | None = flag(None, "stamp before which all bars lie")
-    coins: int = flag(22, "how many coins: those with the most bars in the span")
+    coins: int = flag(22, "how many coins: those with the most bars in the span", least=1)
     entry: float = flag(0.15, "|signal| at which a position is opened")
     min_hold: int = flag(24, "bars that a position is held at least")
     band: float = flag(0.01, "a new weight nearer than this to the last one is not ordered")
@@ -50,13 +50,13 @@ def main() -> None:
     config = parse_config(PortfolioConfig, None, __doc__)
     started = time.perf_counter()
     from mlcore import WalkForward, direction, read_panel, walk_forward_panel
-    from mlcore.bars import between
+    from mlcore.bars import panel_between
     from mlcore.models import make_model
     from strategies.policy import Policy, target_weights
 
     if config.out:
         check_folder(config.out, overwrite=config.overwrite)
-    cut = {symbol: between(bars, config.start, config.end) for symbol, bars in read_panel(config.bars).items()}
+    cut = panel_between(read_panel(config.bars), config.start, config.end)
     longest = sorted(cut, key=lambda symbol: -len(cut[symbol]))[: config.coins]
     panel = {symbol: cut[symbol] for symbol in sorted(longest)}
     run = walk_forward_panel(

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from mlcore.errors import BarwiseError
 from strategies.cli import parse_config, run_cli
+from strategies.config import flag
 
 MEASURES = ("retrains", "accuracy", "rank_ic", "total_return", "sharpe", "max_drawdown", "orders")
 
@@ -35,7 +36,7 @@ class Question:
     before: int = 150
     share: float = 0.9
     drift: float = field(default=0.25, metadata={"help": "share of the inputs that must have drifted"})
-    last: int = field(default=0, metadata={"help": "only the last bars, 0 for all"})
+    last: int = flag(0, "only the last bars, 0 for all", least=0)
     overwrite: bool = False
 
 

@@ -38,7 +38,7 @@ class RiskConfig:
     start: str | None = flag(None, "first stamp that counts")
     end: str | None = flag(None, "stamp before which all bars lie")
     entry: float = flag(0.15, "|signal| at which a position is opened")
-    weight: float = flag(0.2, "weight of one position")
+    weight: float = flag(0.2, "weight of one position, in [-1, 1]")
     out: str | None = flag(None, "folder to make for the report of one account; all of it or nothing is written")
     rules: Literal["weights", "barriers", "risk", "small", "drawdown", "once"] = flag(
         "risk", "the rules that the report tells of; the others are its rivals"
@@ -50,12 +50,14 @@ def main() -> None:
     config = parse_config(RiskConfig, None, __doc__)
     started = time.perf_counter()
     from mlcore import WalkForward, read_panel, triple_barrier, walk_forward_panel
-    from mlcore.bars import between
+    from mlcore.bars import panel_between
+    from strategies.funding import read_funding
     from strategies.policy import Policy, target_weights
 
     if config.out:
         check_folder(config.out, overwrite=config.overwrite)
-    panel = {symbol: between(bars, config.start, config.end) for symbol, bars in read_panel(config.bars).items()}
+    panel = panel_between(read_panel(config.bars), config.start, config.end)
+    rates = read_funding(config.funding, list(panel))
     barriers: dict[str, Any] = {"horizon": config.horizon, "stop": config.width, "profit": config.width}
     label = partial(triple_barrier, **barriers, volatility_window=config.window)
     run = walk_forward_panel(panel, config.model, label=label, folds=WalkForward(config.train, config.test))
@@ -63,8 +65,7 @@ def main() -> None:
     made = {s: target_weights(f, panel[s], policy=policy) * config.weight for s, f in run.forecasts.items()}
     bars = {symbol: panel[symbol].loc[weights.index[0] : weights.index[-1]] for symbol, weights in made.items()}
     weights = pd.DataFrame(made, index=clock_of(bars))
-    rates = pd.read_parquet(config.funding)
-    funding = {symbol: rates.loc[rates["symbol"] == symbol, "funding_rate"] for symbol in bars}
+    funding = {symbol: rates[symbol] for symbol in bars}
     barred = RiskRules(**barriers, volatility_window=config.window, reenter=True)
     limited = replace(barred, risk_per_trade=0.02, max_heat=0.06)
     table = Table(title=f"{len(bars)} perpetuals, {weights.index[0]:%Y-%m-%d} to {weights.index[-1]:%Y-%m-%d}")

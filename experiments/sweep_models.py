@@ -30,7 +30,7 @@ class ModelsConfig:
     label: str = flag("direction", "the label, where it is not varied")
     train: str = flag("60D", "training window: a duration or a count of bars")
     test: str = flag("7D", "test window, and so the time between refits")
-    stride: int = flag(1, "train on every stride-th row")
+    stride: int = flag(1, "train on every stride-th row", least=1)
     seed: int = flag(0, "seed of everything random")
     entry: tuple[float, ...] = flag((0.0, 0.1, 0.2), "|signal| at which a position is opened")
     min_hold: tuple[int, ...] = flag((0,), "bars that a position is held at least")

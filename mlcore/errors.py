@@ -12,6 +12,10 @@ class BarwiseError(ValueError):
     exit_code = 2
 
 
+class KindError(BarwiseError, TypeError):
+    """An argument of another kind than asked for, or one that there is none of."""
+
+
 class BarsError(BarwiseError):
     """Bars that break a rule of `check_bars`."""
 

@@ -16,6 +16,7 @@ import pandas as pd
 from pandas.tseries.offsets import BaseOffset
 
 from mlcore.errors import BarwiseError
+from mlcore.kinds import check_settings
 
 Length = int | pd.Timedelta | BaseOffset
 _CALENDAR = re.compile(r"(\d+)\s*(mo|months?|y|years?)", re.IGNORECASE)
@@ -111,6 +112,7 @@ class WalkForward:
         object.__setattr__(self, "test", parse_length(self.test, "test"))
         if isinstance(self.latency, bool) or not isinstance(self.latency, int | np.integer) or self.latency < 0:
             raise BarwiseError(f"`latency` is {self.latency!r}; it is a count of bars, 0 or more.")
+        check_settings(self)
 
     def split(
         self,
@@ -280,6 +282,12 @@ def _read_length(value: object) -> Length | None:
         return None
 
 
+def check_share(share: float, name: str = "share") -> None:
+    """Refuse a share of rows that leaves none on one side."""
+    if not 0 < share < 1:
+        raise BarwiseError(f"`{name}` is {share}; the validation share lies between 0 and 1.")
+
+
 def newest_split(
     rows: np.ndarray, ends: np.ndarray, share: float = 0.2, moments: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -289,8 +297,7 @@ def newest_split(
     before the first validation row. With `moments` (when each row is; `ends` are moments then, as in
     `WalkForward.split`) both are cut at one moment, and all rows of that moment are validated on.
     """
-    if not 0 < share < 1:
-        raise BarwiseError(f"`share` is {share}; the validation share lies between 0 and 1.")
+    check_share(share)
     rows = np.asarray(rows, dtype=np.int64)
     when = rows if moments is None else moments[rows]
     n_validation = max(1, round(share * len(rows)))

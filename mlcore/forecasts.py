@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from mlcore.bars.clock import bar_interval
+from mlcore.bars.identity import check_market
 from mlcore.confidence import Views, centre, confidence_rule
-from mlcore.errors import BarwiseError, LookAheadError
+from mlcore.errors import BarwiseError, LookAheadError, did_you_mean
 from mlcore.tasks import Task
 
 LEADING = ("signal", "confidence")
@@ -126,18 +128,28 @@ def check_forecasts(forecasts: pd.DataFrame, bars: pd.DataFrame, in_sample: bool
 
     Refused (`LookAheadError`): a row whose `trained_through` is not before its bar, or is missing where there is a
     signal, unless `in_sample` is asked for by name; forecasts of longer bars than these, which close later than
-    they. Refused (`BarwiseError`): missing columns, stamps that
-    are not increasing and unique or are no bars, a signal outside [-1, 1] or a confidence outside [0, 1].
+    they. Refused (`BarwiseError`): missing columns, forecasts of another market than the bars (`check_market`), stamps
+    that are not increasing and unique or are no bars, a signal outside [-1, 1] or a confidence outside [0, 1].
     """
-    missing = [name for name in (*LEADING, "fold", "trained_through") if name not in forecasts.columns]
-    if missing:
-        raise BarwiseError(f"`forecasts` lack {', '.join(missing)}; make them with walk_forward or make_forecasts.")
+    check_columns(forecasts, (*LEADING, "fold", "trained_through"))
+    check_market(forecasts, bars)
     _check_stamps(forecasts.index, bars.index)
     check_interval(forecasts.index, bars.index)
     _check_range(forecasts, "signal", -1.0, 1.0)
     _check_range(forecasts, "confidence", 0.0, 1.0)
     if not in_sample:
         check_trained_through(forecasts)
+
+
+def check_columns(forecasts: pd.DataFrame, names: Iterable[str] = LEADING) -> None:
+    """Refuse a frame without the columns `names`, and say so where it looks like bars."""
+    missing = [name for name in names if name not in forecasts.columns]
+    if missing:
+        swapped = " These are bars: are the two frames swapped?" if {"open", "close"} <= set(forecasts.columns) else ""
+        raise BarwiseError(
+            f"`forecasts` lack {', '.join(missing)}; make them with walk_forward or make_forecasts.{swapped}"
+            f"{did_you_mean(missing[0], map(str, forecasts.columns))}"
+        )
 
 
 def _check_stamps(stamps: pd.Index, bars: pd.Index) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mlcore.barriers import PROFIT, STOP, barrier_units, check_width, first_barriers
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.kinds import checked
 from mlcore.plugins import LABELS
 from mlcore.tasks import Label, Task
 
@@ -21,6 +22,7 @@ Horizon = int | Sequence[int]
 
 
 @LABELS.named("return")
+@checked
 def forward_return(
     bars: pd.DataFrame,
     horizon: Horizon = 5,
@@ -55,6 +57,7 @@ def forward_return(
 
 
 @LABELS.add
+@checked
 def direction(
     bars: pd.DataFrame, horizon: Horizon = 5, threshold: float = 0.002, *, entry: Entry = "next_open"
 ) -> Label:
@@ -74,6 +77,7 @@ def direction(
 
 
 @LABELS.add
+@checked
 def up_move(bars: pd.DataFrame, horizon: Horizon = 5, threshold: float = 0.002, *, entry: Entry = "next_open") -> Label:
     """Label each row 1 where its log return over the next `horizon` bars is above `threshold`, 0 where it is not.
 
@@ -84,6 +88,7 @@ def up_move(bars: pd.DataFrame, horizon: Horizon = 5, threshold: float = 0.002, 
 
 
 @LABELS.add
+@checked
 def down_move(
     bars: pd.DataFrame, horizon: Horizon = 5, threshold: float = 0.002, *, entry: Entry = "next_open"
 ) -> Label:
@@ -95,6 +100,7 @@ def down_move(
 
 
 @LABELS.add
+@checked
 def five_class(
     bars: pd.DataFrame, horizon: Horizon = 5, edges: Sequence[float] = (0.005, 0.015), *, entry: Entry = "next_open"
 ) -> Label:
@@ -114,6 +120,7 @@ def five_class(
 
 
 @LABELS.add
+@checked
 def triple_barrier(
     bars: pd.DataFrame,
     horizon: int = 10,

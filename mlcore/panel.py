@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlcore.bars import market_of, name_market
 from mlcore.bars.panel import read_panel, symbols_in
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
 from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.folds import Fold, WalkForward
-from mlcore.models import MODELS
+from mlcore.kinds import checked
+from mlcore.models.make import as_model
 from mlcore.refit import FEWEST_SCALER_ROWS, Outcome
 from mlcore.stack import Member, Stack, stack
 from mlcore.tasks import Label
@@ -60,6 +62,7 @@ class PanelRun:
         return WalkForwardRun(forecasts, own, notes, self.explanation)
 
 
+@checked
 def walk_forward_panel(
     panel: Mapping[str, pd.DataFrame],
     model: Any,
@@ -106,7 +109,7 @@ def walk_forward_panel(
     BarwiseError
         Symbols of different intervals, too few bars for one fold, no fold that could be fitted.
     """
-    model = MODELS[model]() if isinstance(model, str) else model
+    model = as_model(model)
     make = features if callable(features) else lambda bars: table_for(model, bars, features)
     members = {symbol: _member(symbol, bars, make, label) for symbol, bars in panel.items()}
     stacked = stack(members, model.lookback, max_gap)
@@ -121,6 +124,8 @@ def walk_forward_panel(
     outcomes = run_folds(shared, plan, [None] * len(plan), n_jobs, progress)
     run = stitch(stacked, plan, outcomes, confidence)
     forecasts = _by_symbol(stacked, plan, run.forecasts)
+    for symbol, made in forecasts.items():
+        name_market(made, market_of(panel[symbol]))
     told = _left_out(stacked, outcomes, forecasts)
     notes = (*run.notes, *(text for texts in told.values() for text in texts))
     return PanelRun(forecasts, labels, run.folds, notes, run.explanation, told)

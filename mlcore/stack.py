@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,24 @@ class Member:
     def memory(self) -> int:
         """Past bars that go into a value: the table's own word, else its longest warm-up."""
         return int(self.features.attrs.get("memory", _longest_warm_up(self.features.to_numpy(np.float64))))
+
+    def whole(self, lookback: int, max_gap: int, interval: pd.Timedelta | None = None) -> np.ndarray:
+        """Return ``(N,)`` bool: the rows at which a model of `lookback` has a whole window."""
+        missing, table = missing_bars(pd.DatetimeIndex(self.bars.index), interval), self.features.to_numpy(np.float64)
+        return window_mask(missing, lookback + self.memory, max_gap) & finite_windows(table, lookback)
+
+
+def label_for(model: Any, member: Member, lookback: int, max_gap: int) -> Label:
+    """Return the label that a rival `model` learns from: without the rows at which `lookback` bars are no whole window.
+
+    A clock of folds starts at the first row that can be trained on. A rival of a shorter lookback than the model it is
+    held against would begin earlier, and have other folds.
+    """
+    if model.lookback >= lookback:
+        return member.label
+    values = np.array(member.label.values, dtype=np.float64)
+    values[~member.whole(lookback, max_gap)] = np.nan
+    return replace(member.label, values=values)
 
 
 @dataclass(frozen=True)
@@ -139,7 +158,7 @@ def _piece(
         "table": table,
         "values": np.asarray(label.values, dtype=np.float64),
         "ends": told,
-        "whole": window_mask(missing, lookback + member.memory, max_gap) & finite_windows(table, lookback),
+        "whole": member.whole(lookback, max_gap, interval),
         "known": np.isfinite(label.values).reshape(len(index), -1).all(axis=1) & label_mask(missing, ends, max_gap),
     }
 

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from mlcore.bars import market_of, name_market
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError
-from mlcore.folds import Fold, Length, WalkForward
+from mlcore.folds import Fold, Length, WalkForward, check_share
 from mlcore.forecasts import ReturnScale, make_forecasts
 from mlcore.incremental import Updates, check_incremental, check_warm_start, cuts_of
-from mlcore.models import MODELS
+from mlcore.kinds import checked
+from mlcore.models.make import as_model
 from mlcore.refit import Outcome, Shared, run_fold
 from mlcore.stack import Member, Stack, stack
 from mlcore.store.outcomes import KeptFolds
@@ -53,6 +55,7 @@ class WalkForwardRun:
     explanation: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
+@checked
 def walk_forward(
     bars: pd.DataFrame,
     model: Any,
@@ -105,7 +108,8 @@ def walk_forward(
     validation : share of the training rows held out.
     store : folder to write every fitted fold to (`mlcore.store`); it may not hold another run. Off by default; the
         forecasts are the same with it and without.
-    symbol : what the bars are of, for the store to tell; None where it is not known.
+    symbol : what the bars are of, for forecasts (``forecasts.attrs["symbol"]``) and store to tell; default: what the
+        bars say themselves (``bars.attrs``, as `read_bars` leaves it), None where it is not known.
     confidence : rule of the forecasts' confidence, by its name in `CONFIDENCES` (`mlcore.confidence`); the default
         is that of the label's kind: ``top_two_gap``, ``past_error`` or ``quantile_width``.
     stride : fit on every stride-th of the inner training rows; labels that overlap say little more than one of them.
@@ -131,10 +135,8 @@ def walk_forward(
         Tables that do not belong together, fewer bars than one fold needs, or no fold that could be fitted.
     """
     stride = check_stride(stride)
-    model = MODELS[model]() if isinstance(model, str) else model
+    model = as_model(model)
     check_confidence(confidence, label.task, model)
-    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
-        model.check_task(label.task)
     check_warm_start(warm_start, model)
     every = check_incremental(incremental, model)
     if every is not None and store is not None:
@@ -144,6 +146,7 @@ def walk_forward(
     if kept is not None and (store is not None or warm_start or batched):
         raise BarwiseError("`kept` is for folds fitted one by one: without `store`, `warm_start`, `batched`.")
     name = None if store is None else check_store(store, model)
+    symbol = symbol or market_of(bars)
     member = Member(bars, features, label)
     one = stack({"": member}, model.lookback, max_gap)
     plan = split(one, folds)
@@ -160,11 +163,13 @@ def walk_forward(
     records = [None] * len(plan) if store is None else fold_records(bars, features, label, plan, model.lookback, about)
     outcomes = run_folds(shared, plan, records, n_jobs, progress, kept)
     run = stitch(one, plan, outcomes, confidence)
+    name_market(run.forecasts, symbol)
     if store is not None:
         write_run(store, run.folds, label.task)
     return run
 
 
+@checked
 def walk_forward_seeds(
     bars: pd.DataFrame,
     model: Any,
@@ -181,7 +186,7 @@ def walk_forward_seeds(
 
     Each run is what ``walk_forward(..., seed=seed, batched=True)`` gives, up to rounding.
     """
-    model = MODELS[model]() if isinstance(model, str) else model
+    model = as_model(model)
     check_batched(model, warm_start=False)
     one = stack({"": Member(bars, features, label)}, model.lookback, max_gap)
     plan = split(one, folds)
@@ -206,6 +211,9 @@ def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
 
 def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) -> Shared:
     """Return what the folds of `plan` read of a stack; `options` are the other fields of `Shared`."""
+    check_share(options["validation"], "validation")
+    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
+        model.check_task(stacked.task)
     return Shared(
         model=model,
         task=stacked.task,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.kinds import checked
 from strategies.account.rules import RiskRules
 from strategies.costs import Costs
 from strategies.orders import checked_weights
@@ -16,6 +17,7 @@ from strategies.result import BacktestResult
 ENGINES = ("both", "backtrader", "vectorbt")
 
 
+@checked
 def backtest(
     bars: pd.DataFrame,
     weights: pd.Series,

@@ -10,13 +10,15 @@ import sys
 import types
 import typing
 import warnings
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 from rich.console import Console
 
 from mlcore.errors import BarwiseError, BarwiseWarning, did_you_mean
+from mlcore.kinds import WORDS, alternatives
 from strategies.command import command_running
 
 C = TypeVar("C")
@@ -28,14 +30,14 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     Field ``n_jobs`` is the flag ``--n-jobs`` and the config key ``n_jobs``; a field's help is its
     ``metadata["help"]``. Raises `BarwiseError` for an unknown flag or a value of the wrong type.
     """
-    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser = ArgumentParser(description=description, exit_on_error=False, formatter_class=_AsWritten)
     parser.add_argument("--config", action="config", help="YAML or JSON file with any of these flags; flags win")
     hints = typing.get_type_hints(config_type)
     for field in _flags(config_type):
         _add_flag(parser, field, hints[field.name])
     argv = _config_first(list(sys.argv[1:] if argv is None else argv))
     for field in _flags(config_type):
-        kinds, flag = _alternatives(hints[field.name]), "--" + field.name.replace("_", "-")
+        kinds, flag = alternatives(hints[field.name]), "--" + field.name.replace("_", "-")
         if any(typing.get_origin(kind) is list for kind in kinds):
             argv = _again_as_list(flag, argv)
         elif any(typing.get_origin(kind) is dict for kind in kinds):
@@ -48,11 +50,17 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     try:
         values = parser.parse_args(argv)
     except (ArgumentError, TypeError, ValueError) as error:
-        raise BarwiseError(_told(_one_line(str(error)), hints)) from None
+        raise BarwiseError(_told(_one_line(str(error)), hints, _hidden(config_type))) from None
     names = [field.name for field in _flags(config_type)]
     for name in names:
         _check_choice(name, values[name], hints[name])
+    for field in _flags(config_type):
+        _check_least(field, values[field.name])
     return config_type(**{name: values[name] for name in names})
+
+
+class _AsWritten(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+    """The help, with the lines of a script's docstring as they stand: an example is to be copied."""
 
 
 def _flags(config_type: Any) -> list[dataclasses.Field[Any]]:
@@ -66,11 +74,24 @@ def _hidden(config_type: Any) -> dict[str, str]:
     return {"--" + name.replace("_", "-"): why for name, why in told.items() if why}
 
 
-KIND_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+def _check_least(field: dataclasses.Field[Any], value: Any) -> None:
+    """Refuse a number below what the flag says is its least (`strategies.config.flag`)."""
+    least = field.metadata.get("least")
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if least is not None and one is not None and one < least:
+            raise BarwiseError(f"`{field.name}` is {one}; it must be at least {least}.")
 
 
-def _told(message: str, hints: dict[str, Any]) -> str:
+def _told(message: str, hints: dict[str, Any], hidden: dict[str, str]) -> str:
     """Return the parser's message, or a plain one where a value is none of the kinds that a flag may be."""
+    if unknown := re.match(r"Option '([^']+)' is not accepted", message):
+        why = hidden.get("--" + unknown[1].replace("_", "-"))
+        way = f": {why}." if why else f".{did_you_mean(unknown[1], hints)} Its keys are the flags, as `min_hold: 3`."
+        return f"`{unknown[1]}` in the file of `--config` is no setting of this script{way}"
+    if bare := re.match(r"argument (--[\w-]+): expected", message):
+        return f"`{bare[1]}` stands without a value: say `{bare[1]} VALUE`. See --help."
+    if file := re.match(r'(?:Parser key "config": |Problems parsing config: |Unexpected config: )(.*)', message):
+        return f"`--config` must name a YAML or JSON file of `flag: value` lines: {file[1]}"
     if stray := re.match(r"unrecognized arguments: (\S+)", message):
         return f"`{stray[1]}` belongs to no flag: a switch (`--expanding`) takes no word, the others one. See --help."
     found = re.match(
@@ -79,18 +100,12 @@ def _told(message: str, hints: dict[str, Any]) -> str:
     if not found or found[1] not in hints:
         return message
     words = []
-    for kind in _alternatives(hints[found[1]]):
+    for kind in alternatives(hints[found[1]]):
         if typing.get_origin(kind) is tuple:
-            words.append(f"{KIND_WORDS[typing.get_args(kind)[0]].split(' ', 1)[1]}s parted by commas")
+            words.append(f"{WORDS[typing.get_args(kind)[0]].split(' ', 1)[1]}s parted by commas")
         elif kind is not types.NoneType:
-            words.append(KIND_WORDS.get(kind, "pairs name=value"))
+            words.append(WORDS.get(kind, "pairs name=value"))
     return f"`{found[1]}` is {found[2]}; it must be {' or '.join(words)}."
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    """Return the types that a union allows; a type that is no union allows itself."""
-    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    return typing.get_args(hint) if union else (hint,)
 
 
 def _check_choice(name: str, value: Any, hint: Any) -> None:

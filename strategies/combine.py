@@ -9,6 +9,7 @@ import pandas as pd
 
 from mlcore.errors import BarwiseError
 from mlcore.features.momentum import macd_signal, rsi
+from mlcore.kinds import checked
 
 Side = Callable[..., pd.Series]
 
@@ -72,6 +73,7 @@ SIDES: dict[str, Side] = {
 }
 
 
+@checked
 def combine(
     side: pd.Series,
     forecasts: pd.DataFrame,

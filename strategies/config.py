@@ -13,9 +13,13 @@ def _several(value: int | tuple[int, ...]) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def flag(default: Any, text: str) -> Any:
-    """Return a dataclass field that is a flag of a script: its default, and what `--help` says of it."""
-    return field(default=default, metadata={"help": text})
+def flag(default: Any, text: str, least: float | None = None) -> Any:
+    """Return a dataclass field that is a flag of a script: its default, what `--help` says, the least it may be.
+
+    ``...`` is no default: the flag must be given.
+    """
+    metadata = {"help": text} | ({} if least is None else {"least": least})
+    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class StudyConfig:
     batched: bool = flag(False, "train the networks of all folds as one batch, for a GPU (a switch)")
     label: str = flag(
         "direction",
-        "what is learned: direction, five_class, return, up_move, down_move; a name that is none lists them all",
+        "what is learned: direction, five_class, return, up_move, down_move, triple_barrier; a name that is none "
+        "lists them all",
     )
     horizon: int | tuple[int, ...] = flag(
         5, "bars ahead that the label looks, from the next open; several at once as 5,15,60: the first one leads"
@@ -79,6 +84,8 @@ class StudyConfig:
     repair: str = flag("", "repairs `check_bars` may make, comma separated: sort,drop_duplicates,...")
     stamped: Literal["open", "close"] = flag("open", "whether the file stamps a bar at its open or its close")
     symbol: str | None = flag(None, "which symbol of a file that holds several; A,B for some; default all")
+    start: str | None = flag(None, "first stamp that counts (2024-01-01); default: the first bar")
+    end: str | None = flag(None, "stamp before which all bars lie; default: after the last bar")
     calibration: Literal["none", "temperature", "platt", "isotonic"] = flag(
         "none", "classes: correct probabilities by what past forecasts of the run turned out to be worth"
     )

@@ -14,14 +14,14 @@ import pandas as pd
 
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore import models
-from mlcore.bars import bars_sha256, missing_bars, read_bars
-from mlcore.bars.panel import symbol_of
+from mlcore.bars import bars_sha256, between, missing_bars, read_bars
 from mlcore.confidence import check_confidence
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.features import table_for
 from mlcore.folds import WalkForward
 from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS, MODELS
+from mlcore.stack import Member, label_for
 from mlcore.tasks import Label
 from mlcore.versions import versions_of
 from mlcore.walkforward import WalkForwardRun, walk_forward
@@ -77,13 +77,17 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class StudyProtocol:
-    """What the model and its rivals have in common: the same bars, label, features, folds, trading."""
+    """What the model and its rivals have in common: the same bars, label, features, folds, trading.
+
+    `lookback` is the model's: a rival of a shorter one learns from the rows that the model can use, too.
+    """
 
     config: StudyConfig
     bars: pd.DataFrame
     features: Any
     label: Label
     progress: Progress
+    lookback: int
 
     def forecast(
         self, stage: str, model: Any, *, shuffle_labels: bool = False, store: str | None = None, rival: bool = False
@@ -92,13 +96,12 @@ class StudyProtocol:
         own = () if rival else ("warm_start", "incremental", "batched")
         training: dict[str, Any] = {name: getattr(self.config, name) for name in own}
         options = self.options(stage, model) | training | {"shuffle_labels": shuffle_labels, "store": store}
-        if store is not None:
-            options["symbol"] = self.config.symbol or symbol_of(self.config.file)
         return self.walk(stage, model, options)
 
     def walk(self, stage: str, model: Any, options: dict[str, Any]) -> WalkForwardRun:
         """Walk `model` forward over the bars; `options` are the protocol's."""
-        return walk_forward(self.bars, model, label=self.label, features=self.features, **options)
+        label = label_for(model, Member(self.bars, self.features, self.label), self.lookback, self.config.max_gap)
+        return walk_forward(self.bars, model, label=label, features=self.features, **options)
 
     def options(self, stage: str, model: Any) -> dict[str, Any]:
         """Return what every walk of the protocol has in common."""
@@ -187,8 +190,10 @@ def with_warnings(make: Callable[[], Study]) -> Study:
 def _run(config: StudyConfig, progress: Progress, started: float) -> Study:
     check_trading(config)  # before an hour of training, not after it
     bars = read_bars(config.file, repair=repairs_of(config.repair), stamped=config.stamped, symbol=config.symbol)
+    bars = between(bars, config.start, config.end)
     model = make_model(config.model, config)
-    protocol = StudyProtocol(config, bars, table_for(model, bars), make_label(bars, config), progress)
+    features, label = table_for(model, bars), make_label(bars, config)
+    protocol = StudyProtocol(config, bars, features, label, progress, model.lookback)
     return study_of(protocol, model, f"{config.model} on {Path(config.file).name}", started)
 
 

@@ -79,6 +79,8 @@ def checked_prices(bars: pd.DataFrame) -> None:
     if not len(bars):
         raise BarwiseError("`bars` are empty: there is nothing to trade on.")
     for column in ("open", "close"):
+        if column not in bars:
+            raise BarwiseError(f"`bars` have no column {column!r}: orders are decided and filled by open and close.")
         price = bars[column].to_numpy(np.float64)
         wrong = ~(np.isfinite(price) & (price > 0))
         if wrong.any():
@@ -103,7 +105,12 @@ def order_targets(weights: pd.Series) -> np.ndarray:
 
 def checked_targets(weights: pd.Series) -> np.ndarray:
     """Return ``(N,)`` target weights, snapped (see `snap`), 0 for flat; refuse what is not in [-1, 1]."""
-    wanted = weights.to_numpy(np.float64, na_value=np.nan)
+    try:
+        wanted = weights.to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise BarwiseError(
+            f"`weights` are of type {weights.dtype}: a target weight is a number in [-1, 1], NaN for flat."
+        ) from None
     wrong = ~(np.isnan(wanted) | (np.abs(wanted) <= 1))
     if wrong.any():
         row = int(wrong.argmax())
@@ -158,7 +165,7 @@ def clip_note(orders: pd.DataFrame) -> str:
     partial, rejected = int(counts.get("partial", 0)), int(counts.get("rejected", 0))
     if not partial + rejected:
         return ""
-    return f"of {len(orders)} orders {partial} were filled in part and {rejected} rejected: see their `reason`"
+    return f"orders given: {len(orders):,}; filled in part: {partial:,}, rejected: {rejected:,} (see their `reason`)"
 
 
 def orders_table(engine: str, symbol: str | list[str], index: pd.Index, rows: list[tuple]) -> pd.DataFrame:

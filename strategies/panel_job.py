@@ -10,9 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from mlcore.bars import panel_between
 from mlcore.errors import BarwiseError
 from mlcore.features import table_for
 from mlcore.panel import PanelRun, read_panel, symbols_in, walk_forward_panel
+from mlcore.stack import Member, label_for
+from mlcore.tasks import Label
 from mlcore.walkforward import WalkForwardRun
 from strategies.config import StudyConfig
 from strategies.folder import result_folder
@@ -92,16 +95,24 @@ class Pool:
             self.runs[stage] = walk_forward_panel(
                 self.panel,
                 model,
-                label=lambda bars: make_label(bars, self.config),
+                label=lambda bars: self.label(bars, model),
                 features=lambda bars: table_for(self.model, bars),
                 **options,
             )
         return self.runs[stage]
 
+    def label(self, bars: pd.DataFrame, model: Any) -> Label:
+        """Return the label of one symbol that `model` learns from: of the rows that the config's model can use."""
+        label = make_label(bars, self.config)
+        if model.lookback >= self.model.lookback:
+            return label
+        member = Member(bars, table_for(self.model, bars), label)
+        return label_for(model, member, self.model.lookback, self.config.max_gap)
+
     def protocol(self, symbol: str) -> SymbolProtocol:
         """Return the main job's way for one symbol."""
         bars = self.panel[symbol]
-        return SymbolProtocol(self.config, bars, None, make_label(bars, self.config), self.tell, self, symbol)
+        return SymbolProtocol(self.config, bars, None, make_label(bars, self.config), self.tell, 1, self, symbol)
 
     def tell(self, stage: str, done: int, total: int) -> None:
         """Pass on how far the walks are; the trading is counted by symbols, not by the accounts of each."""
@@ -141,7 +152,8 @@ def _study(pool: Pool, symbol: str) -> Study:
 
 def _read(config: StudyConfig) -> dict[str, pd.DataFrame]:
     symbols = _symbols(config) or None
-    return read_panel(_files(config), symbols=symbols, repair=repairs_of(config.repair), stamped=config.stamped)
+    panel = read_panel(_files(config), symbols=symbols, repair=repairs_of(config.repair), stamped=config.stamped)
+    return panel_between(panel, config.start, config.end)
 
 
 def _files(config: StudyConfig) -> list[str]:

@@ -16,8 +16,10 @@ import numba
 import numpy as np
 import pandas as pd
 
-from mlcore.bars import bar_interval
-from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.bars import bar_interval, check_market
+from mlcore.errors import BarwiseError
+from mlcore.forecasts import check_columns
+from mlcore.kinds import check_settings, checked
 from strategies.sizers import Sizer, sizes_of
 
 VOLATILITY_WINDOW = 60
@@ -55,6 +57,7 @@ class Policy:
     min_confidence: float = 0.0
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not 0 <= self.entry <= 1:
             raise BarwiseError(f"`entry` is {self.entry!r}: it must be in [0, 1], like the size of a signal.")
         if not -self.entry <= self.exit <= self.entry:
@@ -93,6 +96,7 @@ def bars_per_year(index: pd.DatetimeIndex | pd.DataFrame, days_per_year: float) 
     return bars if interval <= _FOUR_WEEKS else float(max(1, round(bars)))
 
 
+@checked
 def annual_volatility(bars: pd.DataFrame, window: int = VOLATILITY_WINDOW, days_per_year: float = 365.0) -> pd.Series:
     """Return the deviation of the last `window` log returns of closes, annualised, as a fraction.
 
@@ -105,6 +109,7 @@ def annual_volatility(bars: pd.DataFrame, window: int = VOLATILITY_WINDOW, days_
     return log_return.rolling(window).std() * np.sqrt(bars_per_year(bars, days_per_year))
 
 
+@checked
 def target_weights(
     forecasts: pd.DataFrame,
     bars: pd.DataFrame,
@@ -130,12 +135,8 @@ def target_weights(
 
 def forecast_rows(forecasts: pd.DataFrame, bars: pd.DataFrame) -> slice:
     """Return the rows of `bars` from the first forecast to the last; refuse stamps that are no bar's."""
-    for column in ("signal", "confidence"):
-        if column not in forecasts.columns:
-            raise BarwiseError(
-                f"`forecasts` have no column {column!r}: they must hold signal and confidence."
-                f"{did_you_mean(column, map(str, forecasts.columns))}"
-            )
+    check_columns(forecasts)
+    check_market(forecasts, bars)
     at = bars.index.get_indexer(forecasts.index)
     if not len(at):
         raise BarwiseError("`forecasts` are empty: there is nothing to trade.")

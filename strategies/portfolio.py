@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from mlcore.kinds import checked
 from strategies.account.plan import plan_account
 from strategies.account.rules import RiskRules
 from strategies.backtest import checked_engine
@@ -15,6 +16,7 @@ from strategies.reconcile import reconcile
 from strategies.result import BacktestResult
 
 
+@checked
 def backtest_portfolio(
     bars: Mapping[str, pd.DataFrame],
     weights: pd.DataFrame,

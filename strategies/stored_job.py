@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 import mlcore.labels  # noqa: F401  (enters the labels in their table)
-from mlcore.bars import read_bars
-from mlcore.bars.panel import symbol_of
-from mlcore.errors import BarwiseError
+from mlcore.bars import market_of, read_bars
+from mlcore.errors import BarwiseError, KindError
 from mlcore.features import table_for
 from mlcore.metrics import forecast_quality
 from mlcore.plugins import LABELS
@@ -100,7 +99,7 @@ def _run(config: StoredConfig, progress: Progress, started: float) -> Study:
         seed=int(folds[0].record["seed"]),
         seconds=time.perf_counter() - started,
         notes=(
-            *_of_another(config, folds[0]),
+            *_of_another(bars, folds[0]),
             *run.notes,
             *quality.get("notes", ()),
             *threshold_notes(config),
@@ -115,9 +114,9 @@ def _run(config: StoredConfig, progress: Progress, started: float) -> Study:
     )
 
 
-def _of_another(config: StoredConfig, fold: StoredFold) -> tuple[str, ...]:
+def _of_another(bars: pd.DataFrame, fold: StoredFold) -> tuple[str, ...]:
     """Say so where the models were fitted on another symbol than the bars are of, as far as both are known."""
-    then, now = fold.record.get("symbol"), config.symbol or symbol_of(config.bars)
+    then, now = fold.record.get("symbol"), market_of(bars)
     if then is None or now is None or then == now:
         return ()
     return (f"The models were fitted on {then} and forecast {now}: another market than the one they learned from.",)
@@ -185,9 +184,9 @@ def label_of(recipe: str, bars: pd.DataFrame) -> tuple[Label | None, dict[str, A
         given = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
         name, given = _by_name(name, given)
         label = LABELS[name](bars, **given)
-    except BarwiseError:
-        raise
-    except (SyntaxError, ValueError, TypeError):
+    except (SyntaxError, ValueError, TypeError) as error:
+        if isinstance(error, BarwiseError) and not isinstance(error, KindError):
+            raise
         raise StoreError(f"`label` of the store is {recipe!r}, which is no recipe of a label of this kit.") from None
     return label, {"label": name} | {"label_entry" if key == "entry" else key: value for key, value in given.items()}
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mlcore.bars.clock import bar_interval
 from mlcore.bars.columns import REQUIRED, SYMBOLS, rename_columns
+from mlcore.bars.identity import market_of, name_market
 from mlcore.bars.oddities import warn_of_oddities
 from mlcore.bars.rules import Raw, check_repairs, enforce, repaired
 from mlcore.bars.stamps import find_stamps, is_stamp_column, open_stamps, read_stamps
@@ -34,7 +35,7 @@ def check_bars(
     min_rows : fewest rows that will do.
     stamped : ``"open"``, or ``"close"`` if the stamps are the bars' closing times: they are moved one
         interval back. Never guessed.
-    symbol : which market, where a column tells them apart.
+    symbol : which market, where a column tells them apart. Where it is known, ``bars.attrs["symbol"]`` says it.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def check_bars(
     if stamped == "close":
         checked = checked.set_axis(open_stamps(checked.index, bar_interval(checked)), axis=0)  # type: ignore[arg-type]
     warn_of_oddities(checked)
-    return checked
+    return name_market(checked, market_of(raw.original))
 
 
 def _raw(frame: pd.DataFrame, stamped: str, symbol: str | None) -> Raw:
@@ -88,10 +89,10 @@ def _one_symbol(named: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
             f"column {column!r} holds {len(known)} markets ({shown}, ...); bars are of one. Choose it with `symbol`."
         )
     if symbol is None:
-        return named.drop(columns=column)
+        return name_market(named.drop(columns=column), known[0] if known else None)
     if symbol not in known:
         raise BarsError(f"`symbol` is {symbol!r}, which column {column!r} does not hold.{did_you_mean(symbol, known)}")
-    return named[(named[column].astype(str) == symbol).to_numpy()].drop(columns=column)
+    return name_market(named[(named[column].astype(str) == symbol).to_numpy()].drop(columns=column), symbol)
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -11,10 +11,10 @@ import pandas as pd
 
 from mlcore.bars.check import check_bars
 from mlcore.bars.columns import SYMBOLS, key_of
+from mlcore.bars.identity import market_of, name_market, ticker_in
 from mlcore.bars.read import BUNDLED, _read, read_bars
 from mlcore.errors import BarsError, BarwiseWarning, did_you_mean
 
-_TICKER = re.compile(r"(?<![A-Za-z0-9])[A-Z0-9]+(?:USDT|USDC|BUSD|FDUSD|USD|EUR|BTC|ETH)(?![A-Za-z0-9])")
 Paths = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 
@@ -106,22 +106,6 @@ def _values(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> Iterable[
     return paths.values() if isinstance(paths, Mapping) else paths
 
 
-def symbol_of(path: str | Path) -> str | None:
-    """Return what the bars of a file are of: its one symbol, or the ticker in its name; None where neither tells."""
-    held = symbols_in(path)
-    return held[0] if len(held) == 1 else None if held else ticker_in(path)
-
-
-def ticker_in(path: str | Path) -> str | None:
-    """Return the first ticker in a file's name, None where it holds none.
-
-    >>> ticker_in("bars/binance_spot_BTCUSDT_1h_2021.parquet"), ticker_in("bars.csv")
-    ('BTCUSDT', None)
-    """
-    found = _TICKER.findall(Path(path).name.split(".")[0])
-    return str(found[0]) if found else None
-
-
 def _names(files: Sequence[Path]) -> list[str]:
     tickers = [ticker_in(path) or path.stem for path in files]
     return tickers if len(set(tickers)) == len(files) else [path.name.split(".")[0] for path in files]
@@ -137,7 +121,8 @@ def _split(path: Path, name: str, named: bool) -> Iterable[tuple[str, pd.DataFra
     column = _column(frame)
     if column is None:
         return [(name, frame)]
-    parts = [(str(symbol), part.drop(columns=column)) for symbol, part in frame.groupby(column, observed=True)]
+    groups = frame.groupby(column, observed=True)
+    parts = [(str(symbol), name_market(part.drop(columns=column), str(symbol))) for symbol, part in groups]
     if named and len(parts) > 1:
         raise BarsError(f"{path}: the file holds {len(parts)} symbols and is named as one, {name!r}: give it unnamed.")
     return [(name, parts[0][1])] if named and parts else parts
@@ -163,9 +148,10 @@ def _known(symbols: Iterable[str], frames: Mapping[str, object]) -> list[str]:
 
 def _checked(path: Path, symbol: str, frame: pd.DataFrame | None, **options: object) -> pd.DataFrame:
     try:
-        return read_bars(path, **options) if frame is None else check_bars(frame, **options)  # type: ignore[arg-type]
+        bars = read_bars(path, **options) if frame is None else check_bars(frame, **options)  # type: ignore[arg-type]
     except BarsError as error:
         raise BarsError(f"{path}: {symbol}: {error}") from None
+    return name_market(bars, market_of(bars) or ticker_in(path))  # not `symbol`, which may be a file's name or an alias
 
 
 def _by_kind(said: Sequence[tuple[str, str]], n_symbols: int) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mlcore.bars.check import check_bars
 from mlcore.bars.columns import HEADERLESS, key_of, refuse_twins
+from mlcore.bars.identity import market_of, name_market, ticker_in
 from mlcore.errors import BarsError, did_you_mean
 
 BUNDLED = "sp500"
@@ -30,7 +31,7 @@ def read_bars(
     """Read a file and return checked bars (`check_bars` tells the other parameters); the file is never touched.
 
     ``"sp500"`` stands for the S&P 500, daily, 1999-2018, which ships with the package `arch`; it takes neither
-    `stamped` nor `symbol`.
+    `stamped` nor `symbol`. ``bars.attrs["symbol"]`` is what a column, or a ticker in the file's name, says.
 
     Reads Parquet, Feather and CSV (also packed), usual column names, epochs of any unit or dates, stamps as a
     column or the index, Binance and Kraken dumps without a header, lines above the header.
@@ -44,16 +45,18 @@ def read_bars(
     path = Path(path)
     try:
         frame = _read(path)
-        return check_bars(frame, repair=repair, min_rows=min_rows, stamped=stamped, symbol=symbol)
+        bars = check_bars(frame, repair=repair, min_rows=min_rows, stamped=stamped, symbol=symbol)
     except BarsError as error:
         raise BarsError(f"{path}: {error}") from None
+    return name_market(bars, market_of(bars) or ticker_in(path))
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if path.is_dir():
+        raise BarsError(f"this is a folder: name a file in it.{_an_example(path)}")
     if not path.is_file():
         near = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise BarsError(f"the file {what}.{did_you_mean(path.name, near)} (`{BUNDLED}` needs no file.)")
+        raise BarsError(f"the file does not exist.{did_you_mean(path.name, near)} (`{BUNDLED}` needs no file.)")
     if path.stat().st_size == 0:
         raise BarsError("the file is empty (0 bytes).")
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix.lower() not in _PACKED), "").lower()
@@ -62,6 +65,13 @@ def _read(path: Path) -> pd.DataFrame:
     if kind in _CSV:
         return _read_csv(path)
     raise BarsError(f"the kind {kind or '(no suffix)'!r} is not known; use .parquet, .feather or .csv.")
+
+
+def _an_example(folder: Path) -> str:
+    """Return the first file of a folder that could hold bars, in a sentence."""
+    known = {*_PARQUET, *_FEATHER, *_CSV}
+    found = sorted(item.name for item in folder.iterdir() if item.is_file() and known & set(item.suffixes))
+    return f" It holds {len(found)}, the first is {found[0]!r}." if found else " It holds none of a kind that is read."
 
 
 def _read_arrow(path: Path, kind: str) -> pd.DataFrame:

@@ -145,11 +145,13 @@ def enforce(raw: Raw) -> None:
         return
     rule, rows = broken[0]
     row = int(rows[0])
+    repair = f"`--repair {rule.repair}` {REPAIRS[rule.repair]}."
+    if len(rows) == len(raw.bars) and rule.repair == "drop_bad_rows":
+        repair = "Dropping them would leave none: look at the column, not at its rows."
     also = "; ".join(f"{len(others)} rows: {other.must}" for other, others in broken[1:])
     raise BarsError(
         f"row {row} ({raw.bars.index[row]}): {rule.told(raw, row)}; {rule.must} "
-        f"({len(rows):,} of {len(raw.bars):,} rows break this). `--repair {rule.repair}` {REPAIRS[rule.repair]}."
-        + (f" Also broken: {also}." if also else "")
+        f"({len(rows):,} of {len(raw.bars):,} rows break this). {repair}" + (f" Also broken: {also}." if also else "")
     )
 
 

@@ -30,10 +30,11 @@ def find_stamps(frame: pd.DataFrame, stamped: str) -> tuple[pd.Series | pd.Index
         return frame["date"].astype(str) + " " + frame["time"].astype(str), "date and time"
     if names:
         return frame[names[0]], names[0]
-    if not isinstance(frame.index, pd.RangeIndex) and not closing:
+    if not _counts_rows(frame.index) and not closing:
         return frame.index, "index"
     first = str(frame.columns[0])
-    if not closing and (first == "" or first.startswith("unnamed")):  # an index written to CSV without a name
+    unnamed = first == "" or first.startswith("unnamed")  # an index written to CSV without a name
+    if not closing and unnamed and not _counts_rows(frame[frame.columns[0]]):
         return frame[frame.columns[0]], "first column"
     found = [key_of(frame.index.name)] if closing else [name for name in CLOSE_STAMPS if name in frame]
     if found:
@@ -118,6 +119,16 @@ def _readable(sample: pd.Series, form: str) -> float:
 
 def _parsed(text: pd.Series, form: str) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(pd.to_datetime(text, format=form, errors="coerce", utc=True))
+
+
+def _counts_rows(values: pd.Index | pd.Series) -> bool:
+    """Tell whether values are the numbers of the rows, from 0 or 1 on: those are no stamps."""
+    if isinstance(values, pd.RangeIndex):
+        return True
+    if not pd.api.types.is_integer_dtype(values.dtype) or not len(values):
+        return False
+    numbers = values.to_numpy()
+    return bool(0 <= numbers[0] <= 1 and (np.diff(numbers) == 1).all())
 
 
 def _holds_times(column: pd.Series) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mlcore.errors import BarsError, BarwiseError
 from mlcore.features.recipes import Recipe, column_name, parse_recipe
+from mlcore.kinds import checked
 from mlcore.plugins import FEATURES
 
 DEFAULT_FEATURES: tuple[Recipe, ...] = (
@@ -38,6 +39,7 @@ DEFAULT_FEATURES: tuple[Recipe, ...] = (
 )
 
 
+@checked
 def feature_table(bars: pd.DataFrame, features: Sequence[Recipe] = DEFAULT_FEATURES) -> pd.DataFrame:
     """Return the features of N bars, ``(N, F)`` float64 on the bars' index; row `t` is known at the close of bar `t`.
 

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.kinds import check_kind
 from mlcore.models.by_path import model_by_path
 from mlcore.plugins import MODELS
 
@@ -36,6 +37,26 @@ def make_model(name: str, preset: str | None = None, **set_: Any) -> Any:
             raise BarwiseError(f"`{parameter}` of {name!r} is set twice, as `{word}` too: say it once.")
         given[parameter] = _checked(parameter, value, inspect.signature(kind).parameters[parameter].default)
     return kind(**(values | given))
+
+
+def as_model(model: Any) -> Any:
+    """Return `model` if it is one; of a name or an import path, the model of its own defaults.
+
+    Raises BarwiseError for what cannot be fitted on windows: a class, a bare scikit-learn estimator, anything else.
+    """
+    if isinstance(model, str):
+        return make_model(model)
+    if isinstance(model, type):
+        raise BarwiseError(f"`model` is the class {model.__name__}; give a model made of it: `{model.__name__}()`.")
+    if not (hasattr(model, "fit") and hasattr(model, "lookback")):
+        way = "a name (`lightgbm`), or a model of `mlcore.models`"
+        if hasattr(model, "fit"):
+            way = "wrap it: `mlcore.models.sklearn.Sklearn(estimator)`, or name it by its path, package.module.Class"
+        raise BarwiseError(f"`model` is a {type(model).__name__}, which reads no windows of bars: {way}.")
+    check_kind("lookback", model.lookback, int)
+    if model.lookback < 1:
+        raise BarwiseError(f"`lookback` is {model.lookback}; it is a count of bars that a window holds, 1 or more.")
+    return model
 
 
 def _preset(name: str, kind: Any, preset: str | None) -> dict[str, Any]:

@@ -55,8 +55,12 @@ class Sklearn(PerHorizon, BaseEstimator):
             raise BarwiseError(f"`model` {path!r} cannot be made: {error}.") from None
 
     def check_task(self, task: Task) -> None:
-        """Refuse a task that the estimator does not speak."""
-        self._estimators(task.lead)
+        """Refuse a task that the estimator does not speak, and parameters that it would refuse in every fold."""
+        for estimator in self._estimators(task.lead):
+            try:
+                getattr(estimator, "_validate_params", dict)()  # what scikit-learn does itself, first thing in each fit
+            except ValueError as error:
+                raise BarwiseError(f"`model` {type(estimator).__name__} cannot be fitted: {error}") from None
 
     def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:
         self.unit_ = 1.0 if task.kind == "classes" else float(np.std(y)) or 1.0  # log returns are tiny

@@ -20,7 +20,7 @@ from mlcore.folds import Block, Fold, Usable, WalkForward
 from mlcore.gaps import label_mask
 from mlcore.incremental import check_warm_start, refuse_incremental
 from mlcore.live import LiveForecaster
-from mlcore.models import MODELS
+from mlcore.models.make import as_model
 from mlcore.refit import Outcome, fitted, judge, outcome_of, watched
 from mlcore.retraining.clock import Pending, Retrain, RetrainClock, Said
 from mlcore.retraining.rules import Rule, Standing, right
@@ -72,7 +72,7 @@ class StrictWalk(RetrainClock):
         store: str | Path | None = None,
     ) -> None:
         super().__init__(folds, rules)
-        self.model = MODELS[model]() if isinstance(model, str) else model
+        self.model = as_model(model)
         check_warm_start(warm_start, self.model)
         refuse_incremental(incremental)
         self.label, self.features, self.max_gap = label, features, max_gap

@@ -13,7 +13,7 @@ import pandas as pd
 from mlcore.confidence import check_confidence
 from mlcore.folds import Block, Fold, WalkForward
 from mlcore.incremental import check_warm_start, refuse_incremental
-from mlcore.models import MODELS
+from mlcore.models.make import as_model
 from mlcore.refit import Inputs, Outcome, Shared, fitted, forecast_block, judge, outcome_of, watched
 from mlcore.retraining.clock import Retrain, RetrainClock, Said
 from mlcore.retraining.rules import Rule, Standing, right
@@ -74,10 +74,8 @@ class RetrainedWalk(RetrainClock):
         shuffle_labels: bool = False,
     ) -> None:
         super().__init__(folds, rules)
-        model = MODELS[model]() if isinstance(model, str) else model
+        model = as_model(model)
         check_confidence(confidence, label.task, model)
-        if hasattr(model, "check_task"):
-            model.check_task(label.task)
         check_warm_start(warm_start, model)
         refuse_incremental(incremental)
         self.stacked = stack({"": Member(bars, features, label)}, model.lookback, max_gap)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from mlcore.bars import bar_interval, bars_sha256, missing_bars
+from mlcore.bars import bar_interval, bars_sha256, market_of, missing_bars, name_market
 from mlcore.confidence import ask
 from mlcore.errors import BarwiseError, BarwiseWarning, LookAheadError, did_you_mean
 from mlcore.folds import Fold
@@ -122,8 +122,10 @@ def forecast_from_store(
     if not (folder / RUN).exists():
         fold = load_fold(folder)
         through = _stamp(fold.record["trained_through"], "trained_through")
-        return _forecast(fold, bars, features, np.flatnonzero(index >= begin), through, in_sample)
-    return _forecast_run(folder, bars, features, begin, in_sample)
+        made = _forecast(fold, bars, features, np.flatnonzero(index >= begin), through, in_sample)
+    else:
+        made = _forecast_run(folder, bars, features, begin, in_sample)
+    return name_market(made, market_of(bars))
 
 
 def stored_folds(folder: str | Path) -> list[StoredFold]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.barriers import PROFIT, STOP, TIME
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, did_you_mean
 from strategies.account import core
 from strategies.account.market import Bars, clock_of, make_market
 from strategies.account.rules import Numbers, RiskRules
@@ -94,6 +94,8 @@ def plan_account(
             "give one row a stamp, for instance `weights.reindex(clock_of(bars))`."
         )
     for symbol, frame in (forecasts or {}).items():
+        if symbol not in bars:
+            raise BarwiseError(f"`forecasts` name {symbol!r}, which has no bars.{did_you_mean(symbol, bars)}")
         check_forecasts_before(frame, bars[symbol], in_sample)
     asked = np.column_stack([checked_targets(weights[symbol]) for symbol in bars])
     market = make_market(bars, clock, rules, costs.slippage if slippage is None else slippage, funding)

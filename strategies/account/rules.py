@@ -10,6 +10,7 @@ import numpy as np
 
 from mlcore.barriers import check_width
 from mlcore.errors import BarwiseError
+from mlcore.kinds import check_settings
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class RiskRules:
             raise BarwiseError(f"`pause` is {self.pause!r} without a `max_drawdown` to begin it.")
         if not (isinstance(self.borrow, int | float) and 0 <= self.borrow < math.inf):
             raise BarwiseError(f"`borrow` is {self.borrow!r}: it is a yearly rate, 0 or more (0.05 is 5% a year).")
+        check_settings(self)
 
 
 def _check_bars(name: str, value: int | None) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.errors import BarsError
+from mlcore.kinds import check_stamped
 
 _DAY = 86_400_000_000_000  # nanoseconds
 _EPOCH = 719_163  # 1970-01-01 in backtrader's days since the year 1
@@ -97,6 +98,7 @@ class BarsFeed(bt.feed.DataBase):
         missing = [name for name in _COLUMNS[:4] if not isinstance(bars, pd.DataFrame) or name not in bars.columns]
         if missing:
             raise BarsError(f"`bars` have no column {missing[0]!r}: `BarsFeed` needs open, high, low and close.")
+        check_stamped(bars)
         timeframe, compression = _timeframe(pd.DatetimeIndex(bars.index))
         if self.p.timeframe is None:
             self.p.timeframe, self.p.compression = timeframe, self.p.compression or compression

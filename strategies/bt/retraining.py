@@ -13,6 +13,7 @@ import pandas as pd
 from mlcore.errors import BarwiseError
 from mlcore.features import DEFAULT_FEATURES, table_for
 from mlcore.folds import WalkForward
+from mlcore.kinds import checked
 from mlcore.models import MODELS
 from mlcore.retraining import CALENDAR, Retrain, RetrainedWalk, Rule, Said, StrictWalk
 from mlcore.tasks import Label
@@ -215,6 +216,7 @@ class WalkForwardStrategy(ForecastStrategy):
         return self._weight
 
 
+@checked
 def run_retraining(
     bars: pd.DataFrame,
     model: Any,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import BarwiseError
+from mlcore.kinds import check_kind
 from strategies.bt.heard import Forecasts, Heard
 from strategies.bt.indicators import ForecastIndicator, StampRows
 from strategies.bt.quiet import QuietStrategy
@@ -73,6 +74,8 @@ class ForecastStrategy(QuietStrategy):
 
     def trade_to(self, weight: float) -> None:
         """Order what brings the position to `weight` at the next open, where that is another than last ordered."""
+        if not isinstance(weight, float):  # of every bar's answer: quick
+            check_kind("target_weight", weight, float)
         if weight == self._last_target or (weight != weight and not self._last_target):
             return
         if abs(weight) > 1:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlcore.bars import bars_sha256, read_bars
+from mlcore.bars import bars_sha256, between, read_bars
 from mlcore.confidence import confidence_rule
 from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.quality import loss_name
@@ -84,6 +84,7 @@ def run_comparison(config: ComparisonConfig, progress: Told = lambda *_: None) -
         warnings.simplefilter("always", BarwiseWarning)
         repair = tuple(word.strip() for word in config.repair.split(",") if word.strip())
         bars = read_bars(config.file, repair=repair, stamped=config.stamped, symbol=config.symbol)
+        bars = between(bars, config.start, config.end)
         label = make_label(bars, config)
         confidence_rule(config.confidence, label.task)  # refuses a name that is none; a model may be unable to use it
         starts = dict(zip(all_names, first_rows(bars, models, config.max_gap), strict=True))

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from mlcore.kinds import checked
 from strategies.costs import Costs
 from strategies.orders import check_forecasts_before, checked_cash, order_targets
 from strategies.policy import Policy, target_weights
@@ -18,6 +19,7 @@ HIGHEST = 0.05  # a commission that nobody is asked: a rule that earns above it 
 ROUNDS, STEPS = 4, 33  # each round narrows the bracket 32-fold
 
 
+@checked
 def cost_grid(
     forecasts: pd.DataFrame,
     bars: pd.DataFrame,
@@ -48,6 +50,7 @@ def cost_grid(
     return table
 
 
+@checked
 def break_even_commission(
     forecasts: pd.DataFrame,
     bars: pd.DataFrame,

@@ -12,12 +12,14 @@ import vectorbt as vbt
 
 import mlcore.features
 import mlcore.labels  # noqa: F401  (both enter the kit's own in the tables)
-from mlcore.errors import BarwiseError, LookAheadError, did_you_mean
+from mlcore.errors import BarwiseError, LookAheadError
 from mlcore.features import column_name, feature_table
+from mlcore.kinds import check_kind, refuse_unknown
 from mlcore.plugins import FEATURES, LABELS, SIZERS
 from mlcore.synthetic import random_market
 from strategies.policy import VOLATILITY_WINDOW, annual_volatility, forecast_rows
 from strategies.sizers import sizes_of
+from strategies.vbt.indicators import OWN_WORDS
 
 PROBE_BARS = 600  # a feature's columns are found on so many made-up bars
 
@@ -109,6 +111,7 @@ def _face(name: str, function: Callable, outputs: list[str], apply: Callable, pr
     made = _factory(name, function, ["close"], outputs, apply, prefix)
 
     def run(cls: type, bars: pd.DataFrame, **params: Any) -> Any:
+        check_kind("bars", bars, pd.DataFrame)
         _check(name, function, params)
         return made.run.__func__(cls, bars["close"], given_=bars, **params)
 
@@ -135,14 +138,7 @@ def _parameters(function: Callable) -> list[str]:
 
 
 def _check(name: str, function: Callable, params: Iterable[str]) -> None:
-    known = _parameters(function)
-    own = ("param_product", "short_name", "hide_params", "hide_default", "keep_pd", "per_column", "return_cache")
-    for word in params:
-        if word not in (*known, *own):
-            raise BarwiseError(
-                f"`{word}` is no parameter of {name!r}.{did_you_mean(word, known)} "
-                f"It has: {', '.join(known) or 'none'}."
-            )
+    refuse_unknown(params, _parameters(function), name, also=OWN_WORDS)
 
 
 def _settled(values: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from joblib import Parallel, delayed
 from mlcore.bars import bars_sha256
 from mlcore.content import code_of, sha256_of
 from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.kinds import check_settings, checked
 from mlcore.plugins import SIZERS
 from mlcore.store.folds import versions
 from strategies.backtest import backtest
@@ -53,6 +54,9 @@ class Grid:
     slippage: Sequence[float] = (0.0005,)
     delay: Sequence[int] = (0,)
 
+    def __post_init__(self) -> None:
+        check_settings(self)
+
     def rules(self) -> list[tuple[Policy, str]]:
         """Return the distinct trading rules, costs aside."""
         policies = [getattr(self, field.name) for field in fields(Policy)]
@@ -80,6 +84,7 @@ PARAMETERS = tuple(field.name for field in fields(Grid))
 Progress = Callable[[str, int, int], None]
 
 
+@checked
 def sweep(
     forecasts: pd.DataFrame,
     bars: pd.DataFrame,
@@ -134,6 +139,7 @@ def sweep(
     return table
 
 
+@checked
 def run_row(
     table: pd.DataFrame,
     row: int,

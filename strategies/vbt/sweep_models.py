@@ -12,6 +12,7 @@ import pandas as pd
 
 from mlcore.cache import Trained, Training, cached_walk_forward
 from mlcore.errors import BarwiseError, did_you_mean
+from mlcore.kinds import checked
 from strategies.policy import VOLATILITY_WINDOW
 from strategies.vbt.sweep import CELLS_AT_A_TIME, Grid, Progress, sweep
 
@@ -61,6 +62,7 @@ class TrainingGrid:
         return training
 
 
+@checked
 def sweep_models(
     bars: pd.DataFrame,
     trainings: TrainingGrid,

@@ -133,6 +133,7 @@ def test_a_mistake_costs_one_line_before_any_training(bars_file, tmp_path, monke
         ({"models": "lsmt"}, "'lstm'"),
         ({"entry": 2}, "`entry`"),
         ({"set": "epocs=1"}, "'epochs'"),
+        ({"start": "2030-01-01"}, "no bar lies between `start` '2030-01-01'"),
     ]
     for more, said in mistakes:
         assert run(monkeypatch, *short(tmp_path / "new", bars_file, **({"models": "linear,lstm"} | more))) == 2
@@ -158,11 +159,12 @@ def test_an_interrupted_run_goes_on_where_it_was(bars_file, tmp_path, monkeypatc
 
 
 def test_models_of_any_lookback_have_the_same_folds_and_trade_the_same_bars(bars_file, tmp_path, monkeypatch):
-    settings = {"models": "lstm,linear", "set": "width=4", "resamples": 100}
+    settings = {"models": "lstm,linear", "resamples": 100, "end": "2020-04-15", "set": "width=4"}
     words = [*short(tmp_path / "out", bars_file, **settings), "epochs=1"]
     assert run(monkeypatch, *words) == 0
     folds = [pd.read_parquet(tmp_path / "out" / f"forecasts_{name}.parquet")["fold"] for name in ("lstm", "naive")]
     pd.testing.assert_series_equal(*folds)
+    assert folds[0].index[-1] == pd.Timestamp("2020-04-14 23:00Z")
     table = pd.read_csv(tmp_path / "out" / "comparison.csv", index_col="model")
     defined = table["vectorbt_sharpe"].notna()
     assert (table["psr"].notna() == defined).all() and defined["lstm"]

@@ -128,3 +128,10 @@ def test_a_mistake_leaves_nothing(monkeypatch, files, tmp_path, capsys):
     assert "Did you mean 'AUSDT'" in capsys.readouterr().err
     assert run(monkeypatch, *words, "--bars", tmp_path / "none.parquet") == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_span_in_which_no_file_has_a_bar_costs_one_line(files, tmp_path, monkeypatch, capsys):
+    words = ["--bars", files[0], "--bars", files[1], "--out", tmp_path / "out", *SETTINGS]
+    assert run(monkeypatch, *words, "--start", "2030-01-01") == 2
+    assert capsys.readouterr().err.startswith("error: AUSDT: no bar lies between `start` '2030-01-01'")
+    assert not list(tmp_path.iterdir())

@@ -3,24 +3,19 @@
 import json
 from pathlib import Path
 
-import pytest
-
-from experiments.portfolio import main
 from strategies.allocation import WAYS
-from strategies.cli import run_cli
 from tests.conftest import random_bars
 
 
-def test_every_way_has_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_every_way_has_a_row(script, tmp_path: Path) -> None:
     files = []
     for seed, name in enumerate(("AAAUSDT", "BBBUSDT", "CCCUSDT")):
         files.append(str(tmp_path / f"{name}.parquet"))
         random_bars(700, seed=seed).iloc[200 * (seed == 2) :].to_parquet(files[-1])
-    words = ["portfolio.py", "--bars", *files, "--train", "12D", "--test", "6D", "--entry", "0.02", "--coins", "2"]
     out = tmp_path / "made" / "portfolio"
-    monkeypatch.setattr("sys.argv", [*words, "--out", str(out), "--way", "confidence"])
-    run_cli(main)
-    said = capsys.readouterr().out
+    words = ["--bars", *files, "--train", "12D", "--test", "6D", "--entry", "0.02", "--coins", "2"]
+    code, said, err = script("portfolio", *words, "--out", out, "--way", "confidence")
+    assert code == 0, err
     assert "2 coins" in said and "buy and hold" in said
     rows = [line for line in said.splitlines() if any(f"model, {way}" in line for way in WAYS)]
     told = json.loads((out / "result.json").read_text())
@@ -31,12 +26,13 @@ def test_every_way_has_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert len(rows) == 3 and all(int(row.split("│")[6].replace(",", "")) > 0 for row in rows)
 
 
-def test_a_folder_that_is_taken_and_a_way_that_is_none_cost_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-):
+def test_no_coin_at_all_is_refused(script, tmp_path: Path) -> None:
+    ran = script("portfolio", "--bars", tmp_path / "none.parquet", "--coins", "0")
+    assert (ran.code, ran.err) == (2, "error: `coins` is 0; it must be at least 1.\n")
+
+
+def test_a_folder_that_is_taken_and_a_way_that_is_none_cost_one_line(script, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    for words, said in ((["--out", str(tmp_path)], "already holds 'mine.txt'"), (["--way", "equl"], "mean 'equal'")):
-        monkeypatch.setattr("sys.argv", ["portfolio.py", "--bars", "nowhere.parquet", *words])
-        with pytest.raises(SystemExit) as left:
-            run_cli(main)
-        assert left.value.code == 2 and said in capsys.readouterr().err
+    for words, said in ((["--out", tmp_path], "already holds 'mine.txt'"), (["--way", "equl"], "mean 'equal'")):
+        code, _, err = script("portfolio", "--bars", "nowhere.parquet", *words)
+        assert code == 2 and said in err

@@ -3,19 +3,15 @@
 import json
 from pathlib import Path
 
-import pytest
-
-from experiments.retrain_in_cerebro import MEASURES, main
-from strategies.cli import run_cli
+from experiments.retrain_in_cerebro import MEASURES
 from tests.conftest import random_bars
 
 
-def test_every_way_has_a_row_and_its_retrains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_has_a_row_and_its_retrains(script, tmp_path: Path) -> None:
     random_bars(900).to_parquet(tmp_path / "bars.parquet")
-    words = ["retrain_in_cerebro.py", "--bars", str(tmp_path / "bars.parquet"), "--out", str(tmp_path / "out")]
-    words += ["--model", "linear", "--train", "12D", "--test", "8D", "--newest", "10", "--before", "30"]
-    monkeypatch.setattr("sys.argv", words)
-    run_cli(main)
+    words = ["--model", "linear", "--train", "12D", "--test", "8D", "--newest", "10", "--before", "30"]
+    ran = script("retrain_in_cerebro", "--bars", tmp_path / "bars.parquet", "--out", tmp_path / "out", *words)
+    assert ran.code == 0, ran.err
     told = json.loads((tmp_path / "out" / "result.json").read_text())
     assert {"calendar", "calendar, decayed", "calendar, as often"} <= set(told["runs"])
     for name, row in told["runs"].items():

@@ -5,28 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.sweep import main
-from strategies.cli import run_cli
 from tests.conftest import random_bars
 from tests.strategies.studies import fake_forecasts
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the script's command line in this process: ``(exit code, stdout, stderr)``."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*words: str) -> tuple[object, str, str]:
-        monkeypatch.setattr("sys.argv", ["sweep.py", *words])
-        code: object = 0
-        try:
-            run_cli(main)
-        except SystemExit as stop:
-            code = stop.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +18,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_sweep_makes_its_folder_and_says_how_many_were_tried(run, files: Path, tmp_path: Path) -> None:
+def test_a_sweep_makes_its_folder_and_says_how_many_were_tried(script, files: Path, tmp_path: Path) -> None:
     given = ("--forecasts", str(files / "forecasts.parquet"), "--bars", str(files / "bars.parquet"))
     grid = ("--entry", "0", "0.3", "0.5", "--sizer", "fixed", "study_rule:base=0.1,cap=0.2", "--commission", "0.001")
-    code, out, err = run(*given, *grid, "--out", str(tmp_path / "out"))
+    code, out, err = script("sweep", *given, *grid, "--out", str(tmp_path / "out"))
     assert code == 0, err
     assert "6 combinations tried" in out
     assert "the best of 6 rules tried" in out
     assert len(pd.read_parquet(tmp_path / "out" / "sweep.parquet")) == 6
-    code, _, err = run(*given, *grid, "--out", str(tmp_path / "out"))
+    code, _, err = script("sweep", *given, *grid, "--out", str(tmp_path / "out"))
     assert code == 2
     assert err.startswith("error: `out` is") and err.count("\n") == 1
-    assert run(*given, *grid, "--out", str(tmp_path / "out"), "--overwrite")[0] == 0
+    assert script("sweep", *given, *grid, "--out", str(tmp_path / "out"), "--overwrite")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -63,10 +43,10 @@ def test_a_sweep_makes_its_folder_and_says_how_many_were_tried(run, files: Path,
     ],
 )
 def test_a_mistake_costs_one_line_and_leaves_nothing(
-    words: tuple[str, ...], said: str, run, files: Path, tmp_path: Path
+    words: tuple[str, ...], said: str, script, files: Path, tmp_path: Path
 ) -> None:
     given = ("--forecasts", str(files / "forecasts.parquet"), "--bars", str(files / "bars.parquet"))
-    code, _, err = run(*given, *words, "--out", str(tmp_path / "out"))
+    code, _, err = script("sweep", *given, *words, "--out", str(tmp_path / "out"))
     assert code == 2
     assert said in err and err.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -5,27 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.sweep_models import main
-from strategies.cli import run_cli
 from tests.conftest import random_bars
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the script's command line in this process: ``(exit code, stdout, stderr)``."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*words: str) -> tuple[object, str, str]:
-        monkeypatch.setattr("sys.argv", ["sweep_models.py", *words])
-        code: object = 0
-        try:
-            run_cli(main)
-        except SystemExit as stop:
-            code = stop.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture
@@ -35,12 +15,14 @@ def given(tmp_path: Path) -> list[str]:
     return [*words, "--entry", "0", "0.05"]
 
 
-def test_a_second_run_trains_only_what_is_new(run, given: list[str], tmp_path: Path) -> None:
-    code, out, err = run(*given, "--out", str(tmp_path / "a"), "--vary", "label.horizon=2,5")
+def test_a_second_run_trains_only_what_is_new(script, given: list[str], tmp_path: Path) -> None:
+    code, out, err = script("sweep_models", *given, "--out", str(tmp_path / "a"), "--vary", "label.horizon=2,5")
     assert code == 0, err
     assert "4 combinations tried" in out and "2 of 2 trainings were done now" in out
     assert len(pd.read_parquet(tmp_path / "a" / "sweep.parquet")) == 4
-    code, out, err = run(*given, "--out", str(tmp_path / "b"), "--vary", "label.horizon=5,9", "model=linear,naive")
+    code, out, err = script(
+        "sweep_models", *given, "--out", str(tmp_path / "b"), "--vary", "label.horizon=5,9", "model=linear,naive"
+    )
     assert code == 0, err
     assert "3 of 4 trainings were done now" in out
     assert "the nearest entry differs in label_params.horizon (" in out
@@ -57,8 +39,8 @@ def test_a_second_run_trains_only_what_is_new(run, given: list[str], tmp_path: P
         (("--test", "many"), "`test`"),
     ],
 )
-def test_a_mistake_costs_one_line_and_leaves_nothing(words: tuple, said: str, run, given: list[str], tmp_path: Path):
-    code, _, err = run(*given, *words, "--out", str(tmp_path / "out"))
+def test_a_mistake_costs_one_line_and_leaves_nothing(words: tuple, said: str, script, given: list[str], tmp_path: Path):
+    code, _, err = script("sweep_models", *given, *words, "--out", str(tmp_path / "out"))
     assert code == 2
     assert said in err and err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["bars.parquet"]

@@ -155,6 +155,17 @@ def test_two_jobs_give_the_bytes_of_one(out, bars_file, tmp_path, monkeypatch):
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
 
 
+def test_a_span_of_the_file_is_as_a_file_of_that_span(bars_file, tmp_path, monkeypatch):
+    span = {"start": "2024-01-05 12:00", "end": "2024-02-20"}
+    bars = pd.read_parquet(bars_file)
+    bars[(bars.index >= "2024-01-05 12:00Z") & (bars.index < "2024-02-20")].to_parquet(tmp_path / "cut.parquet")
+    assert run(monkeypatch, *short(tmp_path / "a", bars_file, engine="vectorbt", **span)) == 0
+    assert run(monkeypatch, *short(tmp_path / "b", tmp_path / "cut.parquet", engine="vectorbt")) == 0
+    made = [pd.read_parquet(tmp_path / name / "forecasts.parquet") for name in "ab"]
+    pd.testing.assert_frame_equal(*made)
+    assert made[0].index[-1] == pd.Timestamp("2024-02-19 23:00Z")
+
+
 def test_an_existing_folder_is_left_alone(out, bars_file, monkeypatch, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert run(monkeypatch, *short(out, bars_file)) == 2
@@ -238,6 +249,8 @@ def test_bad_bars_cost_one_line_and_exit_code_2(write, said, tmp_path, monkeypat
         ({"entry": 1.5}, "`entry` is 1.5"),
         ({"label": "directoin"}, "directoin"),
         ({"repair": "sorted"}, "Did you mean 'sort'?"),
+        ({"start": "2030-01-01"}, "no bar lies between `start` '2030-01-01' and `end` None"),
+        ({"start": "soon"}, "`start` 'soon'"),
     ],
 )
 def test_bad_settings_cost_one_line_and_exit_code_2(flags, said, bars_file, tmp_path, monkeypatch, capsys):

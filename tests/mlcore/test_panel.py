@@ -240,7 +240,7 @@ def test_what_an_ensemble_stops_by_is_newer_than_what_it_learns_from_over_all_co
     monkeypatch.setattr(
         ensemble, "inner_split", lambda windows, held: seen.append((windows, whole(windows, held))) or seen[-1][1]
     )
-    walked(model=make_model("average", members=("linear",)))
+    walked(model=make_model("average", members=("linear", "naive")))
     splits = [(windows.moments[learn], windows.moments[stop]) for windows, (learn, stop) in seen]
     assert len(splits) > 1 and all(
         len(np.unique(windows.rows)) > len(np.unique(windows.moments)) for windows, _ in seen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,9 @@ from mlcore.errors import BarwiseError
 from mlcore.features import feature_table
 from mlcore.folds import WalkForward, newest_split
 from mlcore.labels import direction
-from mlcore.stack import Layout, Member, stack
+from mlcore.models.linear import Linear
+from mlcore.models.lstm import LSTM
+from mlcore.stack import Layout, Member, label_for, stack
 from mlcore.tasks import Label, Task
 from tests.conftest import random_bars
 
@@ -216,3 +220,18 @@ def test_a_layout_tells_whose_rows_they_are():
     layout = Layout(np.array([0, 3, 3, 7]), np.arange(7))
     assert [(n, rows.tolist()) for n, rows in layout.by_symbol(np.array([1, 2, 5]))] == [(0, [1, 2]), (2, [5])]
     assert layout.symbol_of(np.array([0, 2, 3, 6])).tolist() == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("schedule", [WalkForward("12D", "5D"), WalkForward(300, 100)])
+def test_a_rival_of_a_shorter_lookback_has_the_folds_of_the_model(schedule):
+    bars = random_bars(900).drop(random_bars(900).index[500:520])  # a gap, after which a long window is whole later
+    member = Member(bars, feature_table(bars, ["rsi", "log_return"]), direction(bars))
+    _, ours = cut({"": member}, schedule, lookback=60)
+    label = label_for(Linear(), member, 60, 3)
+    _, theirs = cut({"": replace(member, label=label)}, schedule, lookback=1)
+    _, alone = cut({"": member}, schedule, lookback=1)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one.train, other.train)
+        np.testing.assert_array_equal(one.test, other.test)
+    assert [fold.test[0] for fold in alone] != [fold.test[0] for fold in ours]
+    assert label_for(LSTM(lookback=60), member, 60, 3) is member.label

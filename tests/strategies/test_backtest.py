@@ -109,7 +109,7 @@ def test_a_full_account_buys_what_cash_pays_on_paper():
         assert result.metrics["final_value"] == pytest.approx(10363.86690232844, rel=1e-13)
         assert result.orders["status"].tolist() == ["partial", "filled"]
         assert "cash" in result.orders["reason"].iloc[0]
-        assert any("1 were filled in part" in note for note in result.notes)
+        assert any("filled in part: 1, rejected: 0" in note for note in result.notes)
         assert not any("stayed open" in note for note in result.notes)
 
 

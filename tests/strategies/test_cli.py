@@ -4,9 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+import mlcore.labels  # noqa: F401  (enters the labels in their table)
 from mlcore.errors import BarwiseError
+from mlcore.plugins import LABELS
 from strategies.cli import parse_config, run_cli
-from strategies.config import StudyConfig
+from strategies.comparison.config import ComparisonConfig
+from strategies.config import StudyConfig, flag
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,11 @@ def test_every_field_of_the_main_job_can_be_in_a_config_file(tmp_path):
         (["--bars", "x", "--brs", "y"], "Did you mean '--bars'"),
         (["--bars", "x", "stray"], "`stray` belongs to no flag"),
         ([], "bars"),
-        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (
+            ["--config", "nowhere.yaml"],
+            "`--config` must name a YAML or JSON file of `flag: value` lines: .*nowhere.yaml",
+        ),
+        (["--bars", "x", "--days-per-year"], "`--days-per-year` stands without a value"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_flag(words, said):
@@ -60,8 +67,50 @@ def test_a_mistake_is_one_line_that_names_the_flag(words, said):
 def test_an_unknown_key_in_a_config_file_is_refused(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("bars: b\ndays_per_yaer: 252\n")
-    with pytest.raises(BarwiseError, match="days_per_yaer"):
+    with pytest.raises(BarwiseError, match="`days_per_yaer` in the file of `--config` .* Did you mean 'days_per_year'"):
         parse("--config", str(path))
+
+
+def test_a_key_that_the_script_leaves_out_on_purpose_is_told_with_the_reason(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("bars: b\nout: o\nmodel: lstm\n")
+    with pytest.raises(BarwiseError, match="`model` in the file .*: say `--models`"):
+        parse_config(ComparisonConfig, ["--config", str(path)], "")
+
+
+@dataclass(frozen=True)
+class Counted:
+    bars: str = flag(..., "a file")
+    coins: int = flag(22, "how many", least=1)
+    delay: tuple[int, ...] = flag((0,), "bars late", least=0)
+    jobs: int | None = flag(None, "at a time", least=1)
+
+
+def test_a_flag_says_the_least_it_may_be():
+    assert parse_config(Counted, ["--bars", "b", "--coins", "1", "--delay", "0", "3"], "").coins == 1
+    for words, said in (
+        (["--coins", "0"], "`coins` is 0; it must be at least 1."),
+        (["--delay", "1", "-1"], "`delay` is -1"),
+        (["--jobs", "0"], "`jobs` is 0"),
+    ):
+        with pytest.raises(BarwiseError, match=said):
+            parse_config(Counted, ["--bars", "b", *words], "")
+    with pytest.raises(BarwiseError, match="bars"):
+        parse_config(Counted, [], "")
+
+
+def test_the_help_shows_an_example_as_it_is_to_be_typed(capsys):
+    example = (
+        "python experiments/sweep.py --bars FILE --out DIR --entry 0 0.1 0.2 --sizer fixed --delay 0 1 2 --cash 10"
+    )
+    with pytest.raises(SystemExit):
+        parse_config(Small, ["--help"], f"A question?\n\n{example}\n")
+    assert example in capsys.readouterr().out.splitlines()
+
+
+def test_the_help_of_the_label_names_every_label():
+    told = StudyConfig.__dataclass_fields__["label"].metadata["help"]
+    assert all(name in told for name in LABELS)
 
 
 @pytest.mark.parametrize(

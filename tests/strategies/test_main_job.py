@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -35,7 +36,8 @@ DEFAULTS = {
     "schedule": None, "warm_start": False, "incremental": None, "batched": False,
     "label": "direction", "horizon": 5, "threshold": 0.002, "edges": None, "quantiles": None,
     "label_entry": "next_open", "train": "60D", "test": "7D", "expanding": False, "latency": 0, "max_gap": 3,
-    "repair": "", "stamped": "open", "symbol": None, "calibration": "none", "interval": None, "store": None,
+    "repair": "", "stamped": "open", "symbol": None, "start": None, "end": None,
+    "calibration": "none", "interval": None, "store": None,
     "commission": 0.001, "slippage": 0.0005, "sizer": "fixed",
     "sizer_params": None, "entry": 0.0, "exit": 0.0, "min_confidence": 0.0, "min_hold": 0, "band": 0.0,
     "side": "both", "engine": "both",
@@ -48,7 +50,8 @@ OTHERS = {
     "label": "mine", "horizon": 3, "threshold": 0.004, "label_entry": "close",
     "edges": (0.01, 0.03), "quantiles": (0.2, 0.5, 0.8),
     "train": "45D", "test": "9D", "expanding": True, "latency": 2, "max_gap": 6, "repair": "sort, drop_duplicates",
-    "stamped": "close", "symbol": "ETHUSDT", "calibration": "platt", "interval": 0.7, "store": "s",
+    "stamped": "close", "symbol": "ETHUSDT", "start": "2023-12-01", "end": "2024-12-01",
+    "calibration": "platt", "interval": 0.7, "store": "s",
     "commission": 0.003, "slippage": 0.007, "sizer": "confidence",
     "sizer_params": {"size": 0.4}, "entry": 0.3, "exit": 0.1, "min_confidence": 0.2, "min_hold": 4, "band": 0.05,
     "side": "long",
@@ -107,6 +110,7 @@ class Job:
         self.paid = (0.0, 0.0)
         for name, original, fake in (
             ("read_bars", main_job.read_bars, lambda **_: BARS),
+            ("between", main_job.between, lambda bars, **_: bars),
             ("walk_forward", walk_forward, self._walk),
             ("target_weights", target_weights, lambda forecasts, **_: forecasts["signal"]),
             ("backtest", backtest, self._trade),
@@ -117,7 +121,7 @@ class Job:
         rival = self.spy(
             "model",
             rival_signature,
-            lambda **given: SimpleNamespace(**given),
+            lambda **given: SimpleNamespace(**{"lookback": 1, **given}),
         )
         calibration = self.spy("calibration", Calibration, lambda **given: Untouched(self.corrected))
         monkeypatch.setattr(main_job, "Calibration", calibration)
@@ -164,11 +168,12 @@ def job(monkeypatch) -> Any:
 def test_every_setting_arrives_where_it_belongs(job):
     made = job(**OTHERS)
     study = made.run()
-    read, label, model = (made.calls[name][0] for name in ("read_bars", "label", "model"))
+    read, cut, label, model = (made.calls[name][0] for name in ("read_bars", "between", "label", "model"))
     walked, weighed, traded = (made.calls[name][0] for name in ("walk_forward", "target_weights", "backtest"))
     policy, folds, corrected = weighed["policy"], walked["folds"], made.calls["calibration"][0]
     arrived = {
         "bars": read["path"], "repair": ", ".join(read["repair"]), "stamped": read["stamped"], "symbol": read["symbol"],
+        "start": cut["start"], "end": cut["end"],
         "horizon": label["horizon"], "threshold": label["threshold"], "label_entry": label["entry"],
         "edges": label["edges"], "quantiles": label["quantiles"],
         "loss": model["loss"], "loss_params": model["loss_params"], "class_weights": model["class_weights"],
@@ -215,7 +220,7 @@ def test_rivals_have_the_same_protocol_and_the_same_costs(job):
     assert told == [mine, mine, {}]  # the linear rival is refitted from nothing
     for call in made.calls["walk_forward"]:
         assert call["bars"] is BARS
-        assert call["label"] is made.calls["walk_forward"][0]["label"]
+        assert call["label"].recipe == made.calls["walk_forward"][0]["label"].recipe
         assert call["features"] is made.calls["walk_forward"][0]["features"]
     for call in made.calls["target_weights"]:
         assert {name: call[name] for name in ("sizer", "sizer_params", "days_per_year")} == {
@@ -228,6 +233,16 @@ def test_rivals_have_the_same_protocol_and_the_same_costs(job):
         assert (call["costs"].commission, call["costs"].slippage) == (0.003, 0.007)
         assert (call["cash"], call["days_per_year"]) == (5_000.0, 252.0)
         assert call["bars"].equals(BARS.iloc[FIRST:])  # out of sample only
+
+
+def test_the_linear_rival_learns_from_the_rows_that_the_model_can_use(job):
+    made = job(model="rival", label="mine", lookback=17)
+    made.run()
+    mine, shuffled, linear = (call["label"] for call in made.calls["walk_forward"])
+    assert mine is shuffled
+    whole = int(made.calls["walk_forward"][0]["features"].isna().any(axis=1).sum()) + 17 - 1
+    assert np.isnan(linear.values[:whole]).all() and not np.isnan(mine.values[:whole]).any()
+    np.testing.assert_array_equal(linear.values[whole:], mine.values[whole:])
 
 
 def test_each_rival_is_what_its_name_says(job):
@@ -290,7 +305,7 @@ def test_a_rival_that_cannot_speak_by_the_rule_speaks_by_the_labels_own_and_the_
     with pytest.raises(BarwiseError, match="`confidence` is 'monte_carlo_dropout', which needs a network"):
         made.run()
     network = SimpleNamespace(predict_passes=None, dropout=0.1)
-    protocol = main_job.StudyProtocol(made.config, BARS, None, direction(BARS), None)
+    protocol = main_job.StudyProtocol(made.config, BARS, None, direction(BARS), None, 1)
     assert protocol.confidence(network) == "monte_carlo_dropout"
     assert protocol.confidence(Linear()) is None
 
@@ -334,7 +349,7 @@ def test_warnings_of_ours_become_notes_once_and_come_first_and_others_stay_warni
 
 
 def test_the_table_is_made_for_the_model_and_its_rivals_read_it_too(job, monkeypatch):
-    made, asked, table = job(**OTHERS), [], object()
+    made, asked, table = job(**OTHERS), [], pd.DataFrame({"a": 1.0}, BARS.index)
     monkeypatch.setattr(main_job, "table_for", lambda *args: asked.append(args) or table)
     made.run()
     ((model, bars),) = asked

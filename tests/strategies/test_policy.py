@@ -232,7 +232,7 @@ def test_bad_inputs_are_refused_in_one_line() -> None:
         target_weights(forecasts.iloc[:0], bars)
     with pytest.raises(BarwiseError, match="increasing"):
         target_weights(forecasts.iloc[::-1], bars)
-    with pytest.raises(BarwiseError, match="no column 'signal'"):
+    with pytest.raises(BarwiseError, match="lack signal"):
         target_weights(forecasts.rename(columns={"signal": "sgnal"}), bars)
     with pytest.raises(BarwiseError, match="Did you mean 'size'"):
         target_weights(forecasts, bars, sizer_params={"sise": 1})

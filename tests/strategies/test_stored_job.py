@@ -67,7 +67,14 @@ def test_an_unknown_label_is_refused_with_the_nearest_word():
 
 def test_flags_that_both_jobs_have_are_the_same():
     study = {flag.name: flag for flag in fields(StudyConfig)}
-    own = ("store", "bars", "out", "symbol", "latency")  # one symbol here, and the latency of a correction
+    own = (
+        "store",
+        "bars",
+        "out",
+        "symbol",
+        "latency",
+        "start",
+    )  # one symbol, the latency of a correction, first forecast
     shared = [flag for flag in fields(StoredConfig) if flag.name in study and flag.name not in own]
     assert len(shared) > 15
     for flag in shared:

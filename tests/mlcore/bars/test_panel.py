@@ -5,7 +5,8 @@ import warnings
 import pandas as pd
 import pytest
 
-from mlcore.bars.panel import read_panel, symbol_of, symbols_in
+from mlcore.bars import check_bars, market_of, read_bars
+from mlcore.bars.panel import read_panel, symbols_in
 from mlcore.errors import BarsError, BarwiseWarning
 from tests.conftest import random_bars
 
@@ -53,9 +54,15 @@ def test_many_files_are_named_by_the_ticker_in_their_name(tmp_path):
 def test_what_one_file_is_of_is_told_by_its_column_or_its_name(panel_file, tmp_path):
     one, bars = saved(tmp_path, "binance_spot_BTCUSDT_1h")
     plain, _ = saved(tmp_path, "bars")
-    assert (symbol_of(one), symbol_of(plain), symbol_of(panel_file)) == ("BTCUSDT", None, None)
+    assert (market_of(read_bars(one)), market_of(read_bars(plain)), market_of(bars)) == ("BTCUSDT", None, None)
+    assert market_of(read_bars(panel_file, symbol="ETHUSDT")) == "ETHUSDT"
+    for panel in (read_panel(panel_file), read_panel([panel_file, plain])):
+        assert all(market_of(frame) == (None if symbol == "bars" else symbol) for symbol, frame in panel.items())
+    aliases = read_panel({"b": one, "p": plain})
+    assert [market_of(frame) for frame in aliases.values()] == ["BTCUSDT", None]
+    assert market_of(check_bars(read_bars(one).iloc[5:])) == "BTCUSDT"
     bars.assign(symbol="ETHUSDT").to_parquet(one)
-    assert symbol_of(one) == "ETHUSDT"
+    assert market_of(read_bars(one)) == "ETHUSDT" == market_of(read_panel({"b": one})["b"])
 
 
 def test_what_is_wrong_is_said_with_the_symbol(panel_file, tmp_path):

@@ -174,8 +174,18 @@ def test_a_file_that_is_not_there(tmp_path):
     (tmp_path / "btc_1h.parquet").write_bytes(b"x")
     with pytest.raises(BarsError, match="does not exist. Did you mean 'btc_1h.parquet'"):
         read_bars(tmp_path / "btc_1h.parqet")
-    with pytest.raises(BarsError, match="is a folder"):
+    with pytest.raises(BarsError, match="this is a folder: name a file in it"):
         read_bars(tmp_path)
+
+
+def test_a_folder_is_refused_with_a_file_in_it_and_never_suggests_itself(bars, tmp_path):
+    (tmp_path / "bars").mkdir()
+    with pytest.raises(BarsError, match="name a file in it. It holds none of a kind that is read.$"):
+        read_bars(tmp_path / "bars")
+    for name in ("eth.csv.gz", "btc.csv.gz", "about.md"):
+        bars.to_csv(tmp_path / "bars" / name)
+    with pytest.raises(BarsError, match="name a file in it. It holds 2, the first is 'btc.csv.gz'.$"):
+        read_bars(tmp_path / "bars")
 
 
 # --- real files ---------------------------------------------------------------------------------------------------

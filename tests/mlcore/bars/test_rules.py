@@ -127,3 +127,11 @@ def test_one_nan_in_a_million_rows():
 def test_an_unknown_repair_is_named(bars):
     with pytest.raises(BarwiseError, match="'srot', which is not known. Did you mean 'sort'"):
         check_bars(bars, repair="srot")
+
+
+def test_a_repair_that_would_leave_nothing_is_not_offered(bars):
+    with pytest.raises(
+        BarsError, match="600 of 600 rows break this.. Dropping them would leave none: look at the"
+    ) as told:
+        check_bars(bars.assign(close="x"))
+    assert "--repair" not in str(told.value)

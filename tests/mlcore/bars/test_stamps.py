@@ -116,6 +116,15 @@ def test_close_times_are_not_taken_for_opens():
         find_stamps(pd.DataFrame({"open": [1]}), "open")
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_numbers_of_the_rows_are_no_stamps_and_no_repair_is_offered_for_them(first):
+    counted = pd.DataFrame({"open": [1, 2, 3]}, index=np.arange(first, first + 3))
+    for frame in (counted, counted.rename_axis("unnamed_0").reset_index()):
+        with pytest.raises(BarsError, match="no column holds the stamps; .* Call it timestamp") as told:
+            find_stamps(frame, "open")
+        assert "repair" not in str(told.value)
+
+
 @pytest.mark.parametrize("index", [WANTED, WANTED.asi8 // 10**6, WANTED.astype(str)], ids=["stamps", "epochs", "text"])
 @pytest.mark.parametrize("name", ["close_time", "Close time"])
 def test_an_index_of_close_times_is_not_taken_for_opens(index, name):

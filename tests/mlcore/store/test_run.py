@@ -298,8 +298,10 @@ class Homeless(Linear):
 def test_what_cannot_be_stored_is_refused_before_anything_is_fitted(tmp_path, kept):
     with pytest.raises(StoreError, match="no name in MODELS"):
         walked(tmp_path / "store", Homeless())
+    stateless = Ridge()
+    stateless.lookback = 1
     with pytest.raises(StoreError, match="no `get_state`"):
-        walked(tmp_path / "store", Ridge())
+        walked(tmp_path / "store", stateless)
     with pytest.raises(StoreError, match="holds a run already"):
         walked(kept[0])
     (tmp_path / "file").write_text("")

@@ -101,7 +101,20 @@ def test_a_stride_that_touches_no_model_is_refused():
 
 # What the comparison reads: a new flag of the main job must be read here too, or be hidden (it would do nothing).
 READ = {"bars", "out", "preset", "set", "confidence", "label", "label_entry", "train", "test", "expanding", "latency"}
-READ |= {"max_gap", "repair", "stamped", "symbol", "commission", "slippage", "sizer", "sizer_params", "entry", "exit"}
+READ |= {
+    "max_gap",
+    "repair",
+    "stamped",
+    "symbol",
+    "start",
+    "end",
+    "commission",
+    "slippage",
+    "sizer",
+    "sizer_params",
+    "entry",
+    "exit",
+}
 READ |= {"min_hold", "band", "side", "min_confidence", "engine", "days_per_year", "cash", "n_jobs", "seed", "overwrite"}
 READ |= {"models", "skip", "shuffled", "stride", "resamples", *MODEL_FLAGS, *LABEL_FLAGS.values()}
 

@@ -1,0 +1,39 @@
+"""Funding rates of perpetuals from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mlcore.errors import BarwiseError, did_you_mean
+
+
+def read_funding(path: str | Path, symbols: Sequence[str]) -> dict[str, pd.Series]:
+    """Return symbol -> rates by UTC stamp, of a Parquet file with the columns ``symbol`` and ``funding_rate``.
+
+    Raises BarwiseError for what is no such file, and for a symbol that it has no rate of: nothing would be paid.
+    """
+    try:
+        rates = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise BarwiseError(f"`funding` is {str(path)!r}, and there is no such file.") from None
+    except Exception as error:  # pyarrow raises its own kinds for a file cut short, empty, or of another format
+        raise BarwiseError(f"`funding` is {str(path)!r}, which is not readable Parquet: {error}") from None
+    for column in ("symbol", "funding_rate"):
+        if column not in rates.columns:
+            raise BarwiseError(
+                f"`funding` is {str(path)!r}, which has no column {column!r}."
+                f"{did_you_mean(column, map(str, rates.columns))} It holds rates by stamp, with a column symbol."
+            )
+    if not isinstance(rates.index, pd.DatetimeIndex) or rates.index.tz is None:
+        raise BarwiseError(f"`funding` is {str(path)!r}, whose index is no UTC stamps: of the settlements.")
+    known = list(map(str, rates["symbol"].unique()))
+    for symbol in symbols:
+        if symbol not in known:
+            raise BarwiseError(
+                f"`funding` is {str(path)!r}, which has no rate of {symbol!r}.{did_you_mean(symbol, known)} It has: "
+                f"{', '.join(known[:10])}{', ...' if len(known) > 10 else ''}."
+            )
+    return {symbol: rates.loc[rates["symbol"] == symbol, "funding_rate"] for symbol in symbols}
