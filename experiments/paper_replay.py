@@ -58,11 +58,12 @@ def main() -> None:
     from mlcore.labels import direction
     from mlcore.retraining import Decayed
     from strategies.bt import run_retraining
-    from strategies.folder import result_folder
+    from strategies.folder import check_folder, result_folder
     from strategies.policy import Policy
 
     needed = asked.live + 2 * asked.train  # a warm-up, the train window, and room for a block before
-    bars = read_bars(asked.bars).iloc[-needed:]
+    check_folder(asked.out, overwrite=asked.overwrite)
+    bars = read_bars(asked.bars, min_rows=needed).iloc[-needed:]
     first = len(bars) - asked.live
     label = functools.partial(direction, horizon=asked.horizon)
     folds = WalkForward(train=asked.train, test=asked.test, latency=asked.latency)
