@@ -61,6 +61,11 @@ def test_why_trades_were_left_is_what_the_orders_say() -> None:
     assert table["trades"].sum() == len(TRIPS)
     assert table["pnl"].sum() - HOLDING.sum().sum() == pytest.approx(NET, rel=1e-9)
     assert (table.loc["profit", "won"], table.loc["stop", "won"]) == (1.0, 0.0)
+    for why, trips in TRIPS.groupby("why"):
+        mine = [(row["pnl"] / (row["size"] * row["entry_price"]), row["bars"]) for row in trips.to_dict("records")]
+        earned, bars = zip(*mine, strict=True)
+        assert table.loc[why, "earned"] == pytest.approx(sum(earned) / len(earned), rel=1e-12)
+        assert table.loc[why, "bars"] == np.median(bars)
 
 
 def test_barriers_stand_where_the_opening_fill_put_them() -> None:
