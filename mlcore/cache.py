@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 import mlcore.labels  # noqa: F401  (enters the kit's own labels in the table)
-from mlcore.bars import bars_sha256
+from mlcore.bars import bars_sha256, market_of, name_market
 from mlcore.content import code_of, plain, sha256_of
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.features import DEFAULT_FEATURES, table_for
@@ -156,7 +156,7 @@ def cached_walk_forward(
     content = training.content(bars)
     key = sha256_of(content)[:32]
     if (folder / key / MANIFEST).exists():
-        return _read(folder / key, hit=True)
+        return _read(folder / key, bars, hit=True)
     why = why_missed(folder, content)
     kept = KeptFolds(folder / f"{key}.folds")
     model = training.make_model()
@@ -179,7 +179,7 @@ def cached_walk_forward(
     folds = [{name: _told(value) for name, value in fold.items() if name != "seconds"} for fold in run.folds]
     _write(folder / key, run.forecasts, {"content": content, "folds": folds, "notes": list(run.notes)})
     shutil.rmtree(kept.folder, ignore_errors=True)
-    return _read(folder / key, hit=False, why=why)
+    return _read(folder / key, bars, hit=False, why=why)
 
 
 def why_missed(cache: str | Path, content: Mapping[str, Any]) -> str:
@@ -238,13 +238,15 @@ def _write(entry: Path, forecasts: pd.DataFrame, manifest: dict[str, Any]) -> No
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _read(entry: Path, *, hit: bool, why: str = "") -> Trained:
+def _read(entry: Path, bars: pd.DataFrame, *, hit: bool, why: str = "") -> Trained:
     manifest = read_json(entry / MANIFEST)
     if manifest["format"] != FORMAT:
         raise StoreError(f"`cache` entry {str(entry)!r} has format {manifest['format']!r}; this kit reads {FORMAT}.")
     if sha256((entry / FORECASTS).read_bytes()) != manifest["forecasts_sha256"]:
         raise StoreError(f"`{FORECASTS}` in {str(entry)!r} was changed since it was written: delete that folder.")
     forecasts = pd.read_parquet(entry / FORECASTS)
+    forecasts.attrs.clear()  # equal bars may have had another name, or none, when the entry was made
+    name_market(forecasts, market_of(bars))
     folds = [{name: _stamped(name, value) for name, value in fold.items()} for fold in manifest["folds"]]
     return Trained(forecasts, folds, tuple(manifest["notes"]), entry.name, hit, why)
 

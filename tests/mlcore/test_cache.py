@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from mlcore import cache as module
+from mlcore.bars import market_of, name_market
 from mlcore.cache import Training, cached_walk_forward
 from mlcore.errors import BarwiseError
 from mlcore.features import table_for
+from mlcore.forecasts import check_forecasts
 from mlcore.labels import direction
 from mlcore.models.average import Average
 from mlcore.models.linear import Linear
@@ -53,6 +55,14 @@ def test_it_is_the_walk_forward_and_is_done_once(tmp_path: Path, fits: list[int]
     assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
         [first.key, "forecasts.parquet", "manifest.json"]
     )
+
+
+def test_forecasts_are_of_the_market_of_the_bars_that_were_given(tmp_path: Path) -> None:
+    for symbol, hit in (("BTCUSDT", False), ("BTC-PERP", True), (None, True)):
+        bars = name_market(BARS.copy(), symbol)
+        found = cached_walk_forward(bars, TRAINING, tmp_path)
+        assert (found.hit, market_of(found.forecasts)) == (hit, symbol)
+        check_forecasts(found.forecasts, bars)
 
 
 @pytest.mark.parametrize(
