@@ -112,11 +112,12 @@ def _check_settlements(symbol: str, rates: pd.Series) -> pd.Series:
     """Refuse a column that was filled forward: each bar would pay what one settlement paid."""
     index = pd.DatetimeIndex(rates.index)
     close = len(rates) > 1 and (index[1:] - index[:-1]).min() < LONGEST_SETTLEMENT
-    if close and rates.notna().all() and (rates.diff() == 0).mean() >= 0.5:
+    paid = rates.notna() & (rates != 0)  # bars before the first settlement stay empty, whatever was filled
+    if close and paid.any() and (rates == rates.shift())[paid].mean() >= 0.5:
         raise BarwiseError(
-            f"{symbol}: the column `funding_rate` of `bars` has a rate on every bar, mostly that of the bar before: it "
-            "was filled forward, and every bar would pay it. Leave NaN where nothing is settled, or give `funding`, "
-            "rates by settlement stamp, which are taken as they are."
+            f"{symbol}: the column `funding_rate` of `bars` mostly repeats the rate of the bar before: it was filled "
+            "forward, and every bar would pay it. Leave NaN where nothing is settled, or give `funding`, rates by "
+            "settlement stamp, which are taken as they are."
         )
     return rates
 

@@ -62,3 +62,17 @@ def test_a_column_of_rates_that_was_filled_forward_is_refused_and_rates_by_settl
     assert len(funding_of({"A": hourly}, None)["A"]) == 48
     flat = random_bars(48, interval="8h").assign(funding_rate=0.0001)  # the exchanges' usual rate, bar for bar
     assert len(funding_of({"A": flat}, None)["A"]) == 48
+
+
+def test_rates_filled_forward_from_a_settlement_after_the_first_bar_are_refused_and_zeros_are_not():
+    bars = random_bars(48)
+    stamps = bars.index[::8] + pd.Timedelta("3ms")  # as exchanges stamp them: the first bar opens before
+    settled = pd.Series(0.0001 * (1 + np.arange(6)), stamps)
+    filled = settled.reindex(bars.index, method="ffill")
+    assert filled.isna().tolist() == [True, *[False] * 47]
+    some = settled.reindex(bars.index, method="ffill", limit=5).where(np.arange(48) % 8 < 5)
+    for rates in (filled, some):
+        with pytest.raises(BarwiseError, match="A: the column `funding_rate` .* filled forward"):
+            funding_of({"A": bars.assign(funding_rate=rates)}, None)
+    zeros = settled.set_axis(bars.index[::8]).reindex(bars.index).fillna(0.0)  # nothing is paid in between
+    assert funding_of({"A": bars.assign(funding_rate=zeros)}, None)["A"].equals(zeros.rename("funding_rate"))
