@@ -99,7 +99,8 @@ def sizes_of(
 ) -> np.ndarray:
     """Return ``(N,)`` sizes of a sizer, its word on every bar; refuse unknown parameters and sizes beyond 1.
 
-    Raises `LookAheadError` if the first half of the rows is sized otherwise where the second is not there.
+    Raises `LookAheadError` if the first half of the rows, or of that half, and so on down to one row, is sized
+    otherwise where the rest is not there: the last cuts lie in the warm-up, and before the largest value of a column.
     """
     name = sizer if isinstance(sizer, str) else getattr(sizer, "__name__", "sizer")
     function: Sizer = SIZERS[sizer] if isinstance(sizer, str) else sizer
@@ -117,11 +118,12 @@ def sizes_of(
             f"`sizer` {name!r} gave {sizes.shape} sizes up to {worst}: it must give one in [-1, 1] for each of "
             f"{len(forecasts)} forecasts."
         )
-    if half := len(forecasts) // 2:
-        alone = np.asarray(function(forecasts.iloc[:half], volatility.iloc[:half], **params), dtype=np.float64)
-        if not np.array_equal(alone, sizes[:half], equal_nan=True):
+    cut = len(forecasts)
+    while cut := cut // 2:
+        alone = np.asarray(function(forecasts.iloc[:cut], volatility.iloc[:cut], **params), dtype=np.float64)
+        if not np.array_equal(alone, sizes[:cut], equal_nan=True):
             raise LookAheadError(
-                f"`sizer` {name!r} sizes the first {half} of {len(forecasts)} forecasts otherwise where the later ones "
+                f"`sizer` {name!r} sizes the first {cut} of {len(forecasts)} forecasts otherwise where the later ones "
                 "are not there: it looks at other rows. Size each row from its own forecast and volatility."
             )
     return sizes

@@ -98,3 +98,19 @@ def test_a_sizer_that_looks_at_later_rows_is_refused_where_it_is_used(n: int) ->
             sizes_of(forecasts, volatility, sizer, {})
     for name in OURS:
         assert len(sizes_of(forecasts, volatility, name, {})) == n
+
+
+def test_a_sizer_that_looks_ahead_in_the_first_half_alone_is_refused() -> None:
+    forecasts, volatility = views(440)
+    forecasts.iloc[37, forecasts.columns.get_loc("confidence")] = 2.0  # the largest comes early
+
+    def scaled(forecasts: pd.DataFrame, volatility: pd.Series) -> pd.Series:
+        return forecasts["confidence"] / forecasts["confidence"].max()
+
+    def filled(forecasts: pd.DataFrame, volatility: pd.Series) -> pd.Series:
+        return (0.01 / volatility.bfill()).clip(upper=1.0)  # differs in the warm-up only
+
+    assert volatility.iloc[:3].isna().all() and volatility.iloc[20:].notna().all()
+    for sizer in (scaled, filled):
+        with pytest.raises(LookAheadError, match=f"`sizer` '{sizer.__name__}' .* other rows"):
+            sizes_of(forecasts, volatility, sizer, {})
