@@ -134,7 +134,7 @@ class AccountLog(OrderLog):
             self.rets[-1] = (order.data._name, *numbers, told(order.info["kind"], filled))
 
     def _rows(self, order: bt.Order) -> tuple[int, int]:
-        return order.info["decided"], len(self.strategy) - 1
+        return order.info["decided"], self.strategy.broker.row  # with `quicknotify` the strategy is a bar behind
 
 
 def build_account(plan: AccountPlan, *, days_per_year: float = 365.0, **options: Any) -> bt.Cerebro:

@@ -33,6 +33,16 @@ def test_all_ways_of_cerebro_trade_the_same(preload, runonce, exactbars):
     assert {"stop barrier", "profit barrier"} <= {row[-1] for row in usual.analyzers.orders.get_analysis()}
 
 
+def test_orders_told_at_once_were_filled_on_the_same_bars():
+    ruin = {"rules": RiskRules(borrow=1e6)}  # the first short takes all, and orders after it are turned away
+    for settings in ({}, ruin):
+        usual = build_account(plan(**settings)).run()[0]
+        at_once = build_account(plan(**settings), quicknotify=True).run()[0]
+        assert str(at_once.analyzers.orders.get_analysis()) == str(usual.analyzers.orders.get_analysis())  # NaN too
+        assert at_once.analyzers.equity.get_analysis() == usual.analyzers.equity.get_analysis()
+    assert "rejected" in {row[-2] for row in usual.analyzers.orders.get_analysis()}
+
+
 def test_other_analyzers_see_the_account_too():
     cerebro = build_account(plan())
     cerebro.addanalyzer(bt.analyzers.TradeAnalyzer, _name="trades")
