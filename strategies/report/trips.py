@@ -44,8 +44,8 @@ def trips_of(result: BacktestResult, panel: Mapping[str, pd.DataFrame]) -> pd.Da
 def why_of(reason: str) -> str:
     """Return in a word why a trade was left, from the reason of the order that left it.
 
-    >>> why_of("stop barrier"), why_of("")
-    ('stop', 'signal')
+    >>> why_of("stop barrier"), why_of("time barrier; clipped to cash"), why_of("clipped to cash")
+    ('stop', 'time', 'signal')
     """
     return HELD if reason == HELD else WHY.get(reason.partition("; ")[0], SIGNAL)
 

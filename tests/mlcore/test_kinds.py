@@ -112,3 +112,10 @@ def test_a_key_error_of_another_kind_stays_what_it_is() -> None:
 
 def test_the_function_is_still_itself() -> None:
     assert traded.__name__ == "traded" and traded.__doc__ == "Read a price." and traded.__module__ == __name__
+
+
+@pytest.mark.parametrize("days", [0.0, -252.0, float("inf"), float("nan")])
+def test_a_year_has_days(days: float) -> None:
+    with pytest.raises(BarwiseError, match="`days_per_year` is .* 365 for crypto"):
+        check_kind("days_per_year", days, float)
+    check_kind("days_per_year", 252, float)

@@ -12,14 +12,16 @@ import pandas as pd
 import pytest
 
 from mlcore.errors import BarwiseError
-from strategies.account_study import study_account
+from strategies.account_study import study_account, study_one_of
 from strategies.backtest import backtest
 from strategies.output import result_json, write_study
+from strategies.portfolio import backtest_portfolio
+from strategies.report.doubts import _knowledge
 from strategies.report.numbers import first_result
 from strategies.report.sections import rules_in_words
 from strategies.report.trades import telling, trade_figure, trades_body
 from strategies.report.trips import trips_of
-from tests.strategies.accounts import COSTS, RULES, account_study, panel, rates, sides_on_paper
+from tests.strategies.accounts import COSTS, RULES, account_study, forecasts, panel, rates, sides_on_paper
 from tests.strategies.report.test_report import Reader
 from tests.strategies.studies import fake_study
 
@@ -158,6 +160,30 @@ def test_one_symbol_with_rules_is_an_account_too(tmp_path: Path) -> None:
     reader.feed((write_study(study, tmp_path / "one") / "report.html").read_text(encoding="utf-8"))
     anchors = [attrs["id"] for tag, attrs in reader.tags if tag == "section"]
     assert "symbols" not in anchors and "sides" in anchors and "holding the asset made" in reader.text
+
+
+def test_one_of_several_accounts_has_the_others_for_rivals_and_none_of_itself() -> None:
+    bars = {"A": panel()["A"].head(200)}
+    accounts = {
+        name: backtest_portfolio(bars, pd.DataFrame({"A": size}, bars["A"].index), engine="vectorbt")
+        for name, size in (("half", 0.5), ("third", 0.3), ("tenth", 0.1))
+    }
+    study = study_one_of(accounts, "third", title="one of three", days_per_year=252.0)
+    assert list(study.baselines) == ["buy_and_hold", "flat", "half", "tenth"] and study.tried == 3
+    assert study.baselines["tenth"] is accounts["tenth"][0]["vectorbt"]
+    usual = study_one_of(accounts, "third", title="one of three").baselines["buy_and_hold"].metrics["sharpe"]
+    assert study.baselines["buy_and_hold"].metrics["sharpe"] == pytest.approx(usual * (252 / 365) ** 0.5, rel=1e-9)
+
+
+@pytest.mark.parametrize(("known", "told"), [("0h", True), ("1h", False)])
+def test_forecasts_that_know_their_own_bar_make_the_account_in_sample(known: str, told: bool) -> None:
+    bars = panel()["A"].head(60)
+    made = {"A": forecasts(bars, 0).assign(trained_through=bars.index - pd.Timedelta(known))}
+    weights = pd.DataFrame({"A": 0.1}, bars.index)
+    traded = backtest_portfolio({"A": bars}, weights, forecasts=made, in_sample=told, engine="backtrader")
+    study = study_account(*traded, title="told")
+    assert study.in_sample == told
+    assert [verdict for verdict, *_ in _knowledge(study)] == ["bad" if told else "good"]
 
 
 def test_results_without_a_plan_are_refused_and_nothing_is_written(

@@ -3,13 +3,17 @@
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
+from strategies.account_study import study_account
 from strategies.costs import Costs
+from strategies.portfolio import backtest_portfolio
 from strategies.report.costing import _shade, costs_body
 from strategies.report.numbers import costs_of
 from strategies.report.page import _shade as _style
 from strategies.vbt.other_costs import trade_at_costs
+from tests.strategies.account.paper import bars_of, quiet
 from tests.strategies.report.reading import tables, text
 from tests.strategies.studies import fake_study
 
@@ -48,6 +52,14 @@ def test_funding_is_told_where_it_was_paid_and_breaks_even_after_it() -> None:
     assert costs_of(paid)["break_even"] == costs_of(result)["break_even"]
     body = costs_body(replace(STUDY, results={"vectorbt": paid}))
     assert "<th>funding</th>" in body and "<td>7.25</td>" in body
+
+
+def test_slippage_by_bar_is_that_of_the_bars_there_are() -> None:
+    bars = {"A": bars_of(quiet(8)), "B": bars_of([*quiet(1), *[None] * 7])}
+    weights = pd.DataFrame({"A": 0.1, "B": 0.0}, bars["A"].index)
+    slips = pd.DataFrame({"A": 0.004, "B": 0.0}, bars["A"].index)
+    study = study_account(*backtest_portfolio(bars, weights, slippage=slips), title="by bar")
+    assert "slippage by bar (median 0.400%) of its price" in costs_body(study)
 
 
 def test_every_amount_stands_in_its_column() -> None:

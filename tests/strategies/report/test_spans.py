@@ -9,6 +9,7 @@ import pytest
 
 from strategies.account import RiskRules
 from strategies.account_study import study_account
+from strategies.portfolio import backtest_portfolio
 from strategies.report.doubts import doubts_body, guard_refuses, knowledge, waited_orders
 from strategies.report.numbers import first_result
 from strategies.report.spans import named, spans, spans_table
@@ -40,6 +41,17 @@ def test_spans_and_gaps_are_those_of_the_bars() -> None:
     assert spans_table(fake_study(100)) == "" and "Spans." not in doubts_body(fake_study(100))
 
 
+def test_all_that_begin_late_or_end_early_are_named() -> None:
+    price = (100.0, 100.0, 100.0, 100.0)
+    bars = {
+        name: bars_of([*[None] * late, *[price] * (9 - late - early), *[None] * early])
+        for name, late, early in (("A", 0, 0), ("B", 1, 3), ("C", 2, 1), ("D", 0, 2))
+    }
+    weights = pd.DataFrame(0.0, bars["A"].index, list(bars))
+    body = doubts_body(study_account(*backtest_portfolio(bars, weights), title="ends"))
+    assert "2 symbols (B, C) begin late; 3 symbols (B, C, D) end early" in body
+
+
 def test_orders_that_waited_are_those_that_missed_the_next_stamp() -> None:
     orders = first_result(STUDY).orders
     orders = orders[~orders["reason"].str.contains("stop barrier|profit barrier")]
@@ -59,8 +71,6 @@ def test_limits_and_statuses_are_counted() -> None:
 
 
 def paper(weights: dict[str, list[float]], **rules: float) -> object:
-    from strategies.portfolio import backtest_portfolio
-
     bars = {"A": bars_of(quiet(6)), "B": bars_of([*quiet(4), None, None])}
     frame = pd.DataFrame(weights, bars["A"].index)
     return study_account(*backtest_portfolio(bars, frame, rules=RiskRules(**rules)), title="paper")

@@ -86,6 +86,13 @@ def test_barriers_stand_where_the_opening_fill_put_them() -> None:
             assert trip["exit_price"] == pytest.approx(trip["profit"], rel=1e-12)
 
 
+def test_barriers_are_told_once_of_each_position() -> None:
+    opened = RESULT.extras["barriers"].sort_values(["symbol", "timestamp"])
+    trips = TRIPS.sort_values(["symbol", "entry_time"])
+    assert opened["symbol"].tolist() == trips["symbol"].tolist()
+    assert opened["timestamp"].tolist() == trips["entry_time"].tolist()
+
+
 def test_both_engines_have_the_same_barriers_cuts_and_holding() -> None:
     one, other = STUDY.results.values()
     pd.testing.assert_frame_equal(one.extras["barriers"], other.extras["barriers"], rtol=1e-9)
