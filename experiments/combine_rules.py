@@ -26,9 +26,9 @@ class CombineConfig:
     test: str = flag("60D", "test window, and so the time between refits")
     start: str | None = flag(None, "first stamp that counts")
     end: str | None = flag(None, "stamp before which all bars lie")
-    size: float = flag(0.5, "weight of one of the two alone")
-    entry: float = flag(0.2, "|signal| below which the model says nothing")
-    override: float = flag(0.8, "confidence above which the model decides alone")
+    size: float = flag(0.5, "weight of one of the two alone", least=0.01, most=1)
+    entry: float = flag(0.2, "|signal| below which the model says nothing", least=0, most=1)
+    override: float = flag(0.8, "confidence above which the model decides alone", least=0, most=1)
     commission: float = flag(0.001, "fraction of the value of a fill")
     slippage: float = flag(0.0005, "fraction by which a fill is worse than the open")
 

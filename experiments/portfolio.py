@@ -35,7 +35,7 @@ class PortfolioConfig:
     start: str | None = flag(None, "first stamp that counts")
     end: str | None = flag(None, "stamp before which all bars lie")
     coins: int = flag(22, "how many coins: those with the most bars in the span", least=1)
-    entry: float = flag(0.15, "|signal| at which a position is opened")
+    entry: float = flag(0.15, "|signal| at which a position is opened", least=0, most=1)
     min_hold: int = flag(24, "bars that a position is held at least")
     band: float = flag(0.01, "a new weight nearer than this to the last one is not ordered")
     net: float = flag(0.5, "most that longs less shorts may be")

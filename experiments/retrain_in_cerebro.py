@@ -7,14 +7,14 @@ Four runs inside Cerebro: the calendar alone, the calendar and a rule (decayed f
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from mlcore.errors import BarwiseError
 from strategies.cli import parse_config, run_cli
 from strategies.config import flag
 
@@ -35,7 +35,7 @@ class Question:
     newest: int = 50
     before: int = 150
     share: float = 0.9
-    drift: float = field(default=0.25, metadata={"help": "share of the inputs that must have drifted"})
+    drift: float = flag(0.25, "share of the inputs that must have drifted", least=0, most=0.99)
     last: int = flag(0, "only the last bars, 0 for all", least=0)
     overwrite: bool = False
 
@@ -69,12 +69,13 @@ def main() -> None:
         folds = WalkForward(train=asked.train, test=test, latency=asked.latency)
         return run_retraining(bars, asked.model, label=label, folds=folds, rules=rules, policy=Policy(entry=0.2))
 
+    drifted = Drifted(share=asked.drift) if find_spec("river") else None
     runs = {"calendar": run(asked.test)}
     runs["calendar, decayed"] = run(asked.test, Decayed(asked.newest, asked.before, asked.share))
-    try:
-        runs["calendar, drifted"] = run(asked.test, Drifted(share=asked.drift))
-    except BarwiseError as error:
-        Console().print(str(error))
+    if drifted:
+        runs["calendar, drifted"] = run(asked.test, drifted)
+    else:
+        Console().print("No run with drifted inputs: `pip install barwise[drift]`.", highlight=False, markup=False)
     most = max(len(result.extras["retrains"]) for result in runs.values())
     spoken = len(runs["calendar"].forecasts)
     runs["calendar, as often"] = run(max(1, -(-spoken // most)))

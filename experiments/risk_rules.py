@@ -37,8 +37,8 @@ class RiskConfig:
     test: str = flag("60D", "test window, and so the time between refits")
     start: str | None = flag(None, "first stamp that counts")
     end: str | None = flag(None, "stamp before which all bars lie")
-    entry: float = flag(0.15, "|signal| at which a position is opened")
-    weight: float = flag(0.2, "weight of one position, in [-1, 1]")
+    entry: float = flag(0.15, "|signal| at which a position is opened", least=0, most=1)
+    weight: float = flag(0.2, "weight of one position", least=0.01, most=1)
     out: str | None = flag(None, "folder to make for the report of one account; all of it or nothing is written")
     rules: Literal["weights", "barriers", "risk", "small", "drawdown", "once"] = flag(
         "risk", "the rules that the report tells of; the others are its rivals"

@@ -55,7 +55,7 @@ def parse_config(config_type: type[C], argv: Sequence[str] | None, description: 
     for name in names:
         _check_choice(name, values[name], hints[name])
     for field in _flags(config_type):
-        _check_least(field, values[field.name])
+        _check_range(field, values[field.name])
     return config_type(**{name: values[name] for name in names})
 
 
@@ -74,12 +74,14 @@ def _hidden(config_type: Any) -> dict[str, str]:
     return {"--" + name.replace("_", "-"): why for name, why in told.items() if why}
 
 
-def _check_least(field: dataclasses.Field[Any], value: Any) -> None:
-    """Refuse a number below what the flag says is its least (`strategies.config.flag`)."""
-    least = field.metadata.get("least")
+def _check_range(field: dataclasses.Field[Any], value: Any) -> None:
+    """Refuse a number beyond what the flag says it may be (`strategies.config.flag`)."""
+    least, most = field.metadata.get("least"), field.metadata.get("most")
     for one in value if isinstance(value, list | tuple) else [value]:
         if least is not None and one is not None and one < least:
             raise BarwiseError(f"`{field.name}` is {one}; it must be at least {least}.")
+        if most is not None and one is not None and one > most:
+            raise BarwiseError(f"`{field.name}` is {one}; it must be at most {most}.")
 
 
 def _told(message: str, hints: dict[str, Any], hidden: dict[str, str]) -> str:

@@ -13,12 +13,12 @@ def _several(value: int | tuple[int, ...]) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def flag(default: Any, text: str, least: float | None = None) -> Any:
-    """Return a dataclass field that is a flag of a script: its default, what `--help` says, the least it may be.
+def flag(default: Any, text: str, least: float | None = None, most: float | None = None) -> Any:
+    """Return a dataclass field that is a flag of a script: its default, what `--help` says, the range it may be in.
 
     ``...`` is no default: the flag must be given.
     """
-    metadata = {"help": text} | ({} if least is None else {"least": least})
+    metadata = {"help": text, "least": least, "most": most}
     return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mlcore.errors import BarwiseError, did_you_mean
+from strategies.tables import read_table
 
 
 def read_funding(path: str | Path, symbols: Sequence[str]) -> dict[str, pd.Series]:
@@ -15,20 +16,13 @@ def read_funding(path: str | Path, symbols: Sequence[str]) -> dict[str, pd.Serie
 
     Raises BarwiseError for what is no such file, and for a symbol that it has no rate of: nothing would be paid.
     """
-    try:
-        rates = pd.read_parquet(path)
-    except FileNotFoundError:
-        raise BarwiseError(f"`funding` is {str(path)!r}, and there is no such file.") from None
-    except Exception as error:  # pyarrow raises its own kinds for a file cut short, empty, or of another format
-        raise BarwiseError(f"`funding` is {str(path)!r}, which is not readable Parquet: {error}") from None
+    rates = read_table(path, "funding")
     for column in ("symbol", "funding_rate"):
         if column not in rates.columns:
             raise BarwiseError(
                 f"`funding` is {str(path)!r}, which has no column {column!r}."
                 f"{did_you_mean(column, map(str, rates.columns))} It holds rates by stamp, with a column symbol."
             )
-    if not isinstance(rates.index, pd.DatetimeIndex) or rates.index.tz is None:
-        raise BarwiseError(f"`funding` is {str(path)!r}, whose index is no UTC stamps: of the settlements.")
     known = list(map(str, rates["symbol"].unique()))
     for symbol in symbols:
         if symbol not in known:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import lightgbm
 import numpy as np
+import pandas as pd
 
 from mlcore.errors import BarwiseError
 from mlcore.losses import Loss
 from mlcore.models.inputs import Validation, symbol_column
-from mlcore.models.trees import UPDATE_LEAF, UPDATE_ROUNDS, BoostedTrees, Rows
+from mlcore.models.trees import NOT_NEGATIVE, SHARE, UPDATE_LEAF, UPDATE_ROUNDS, BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
 from mlcore.tasks import Task
 from mlcore.windows import Windows
@@ -44,6 +45,12 @@ class LightGBM(BoostedTrees):
     """
 
     known_losses = ("cross_entropy", "squared", "huber", "weighted_squared", "pinball")
+    limits: ClassVar = {
+        "num_leaves": pd.Interval(2, 131072, "both"),
+        "feature_fraction": SHARE,
+        "bagging_fraction": SHARE,
+        "l2": NOT_NEGATIVE,
+    }
     reads_symbol = True
 
     def __init__(

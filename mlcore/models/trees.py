@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +21,14 @@ from mlcore.windows import Windows
 
 UPDATE_ROUNDS = 2  # trees (a class) that an update adds
 UPDATE_LEAF = 5  # rows that a leaf of theirs holds at least
+SHARE, POSITIVE = pd.Interval(0, 1, "right"), pd.Interval(0, np.inf, "neither")
+NOT_NEGATIVE, COUNT = pd.Interval(0, np.inf, "left"), pd.Interval(1, np.inf, "left")
+SHARED_LIMITS: Mapping[str, pd.Interval] = {
+    "n_estimators": COUNT,
+    "patience": COUNT,
+    "learning_rate": POSITIVE,
+    "min_child_share": pd.Interval(0, 1, "left"),
+}
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # (N, C) columns, (N,) targets and weights
 
 
@@ -45,6 +53,7 @@ class BoostedTrees(PerHorizon, BaseEstimator, ABC):
     loss_params: dict[str, float] | None
     class_weights: ClassWeights
     known_losses: ClassVar[tuple[str, ...]]
+    limits: ClassVar[Mapping[str, pd.Interval]]  # what the library takes; beyond it every fit would fail
 
     @abstractmethod
     def _objectives(self, loss: Loss) -> list[dict[str, Any]]:
@@ -71,7 +80,10 @@ class BoostedTrees(PerHorizon, BaseEstimator, ABC):
         """Return ``(C,)`` the total gain of the splits on each column."""
 
     def check_task(self, task: Task) -> Loss:
-        """Return the loss that `task` is trained by; refuse one that does not fit it."""
+        """Return the loss that `task` is trained by; refuse one that does not fit it, and parameters out of range."""
+        for name, limit in {**SHARED_LIMITS, **self.limits}.items():
+            if (value := getattr(self, name)) not in limit:
+                raise BarwiseError(f"`{name}` is {value}; it must be in {limit}.")
         return choose_loss(task, self.loss, self.loss_params, self.class_weights, known=self.known_losses)
 
     def _fit_one(self, windows: Windows, y: np.ndarray, task: Task, validation: Validation | None) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mlcore.errors import BarwiseError
 from mlcore.losses import Loss
-from mlcore.models.trees import UPDATE_LEAF, UPDATE_ROUNDS, BoostedTrees, Rows
+from mlcore.models.trees import NOT_NEGATIVE, SHARE, UPDATE_LEAF, UPDATE_ROUNDS, BoostedTrees, Rows
 from mlcore.store.state import ModelState, StoreError
 
 
@@ -38,6 +38,12 @@ class XGBoost(BoostedTrees):
     """
 
     known_losses = ("cross_entropy", "squared", "weighted_squared", "pinball")
+    limits: ClassVar = {
+        "max_leaves": NOT_NEGATIVE,
+        "colsample_bynode": SHARE,
+        "subsample": SHARE,
+        "reg_lambda": NOT_NEGATIVE,
+    }
 
     def __init__(
         self,

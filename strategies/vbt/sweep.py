@@ -26,6 +26,7 @@ from strategies.orders import check_forecasts_before, checked_cash, order_target
 from strategies.policy import VOLATILITY_WINDOW, Policy, annual_volatility, forecast_rows, target_weights, weights_of
 from strategies.result import BacktestResult
 from strategies.sizers import sizes_of
+from strategies.tables import read_table
 from strategies.vbt.accounts import Accounts, Orders
 from strategies.vbt.kept import KeptChunks, drop_chunks
 from strategies.vbt.run import FELL_BACK
@@ -195,16 +196,7 @@ def parse_sizer(recipe: str) -> tuple[str, dict[str, float]]:
 
 def read_forecasts(path: str | Path) -> pd.DataFrame:
     """Read `forecasts.parquet` as the main job writes it; refuse what is no forecasts frame."""
-    try:
-        forecasts = pd.read_parquet(path)
-    except FileNotFoundError:
-        raise BarwiseError(f"`forecasts` is {str(path)!r}, and there is no such file.") from None
-    except Exception as error:  # pyarrow raises its own kinds for a file cut short, empty, or of another format
-        raise BarwiseError(f"`forecasts` is {str(path)!r}, which is not readable Parquet: {error}") from None
-    index = forecasts.index
-    if not (isinstance(index, pd.DatetimeIndex) and index.tz is not None):
-        raise BarwiseError(f"`forecasts` is {str(path)!r}, whose index is no UTC stamps: give the main job's own file.")
-    return forecasts
+    return read_table(path, "forecasts")
 
 
 @dataclass(frozen=True)

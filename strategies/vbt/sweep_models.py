@@ -47,6 +47,11 @@ class TrainingGrid:
                 )
             if isinstance(values, str) or not len(values):
                 raise BarwiseError(f"`vary` {name!r} is {values!r}: give the values to try, as ({values!r},).")
+            if name == "features" and any(isinstance(value, str) for value in values):
+                raise BarwiseError(
+                    f"`vary` 'features' is {values!r}: each value to try is a list of recipes, as (['rsi'], ['rsi', "
+                    "'volatility']); on a command line features cannot be varied."
+                )
         found = [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
         return [(self._with(varied), varied) for varied in found]
 

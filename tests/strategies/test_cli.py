@@ -84,14 +84,16 @@ class Counted:
     coins: int = flag(22, "how many", least=1)
     delay: tuple[int, ...] = flag((0,), "bars late", least=0)
     jobs: int | None = flag(None, "at a time", least=1)
+    share: float = flag(0.5, "of the account", least=0, most=1)
 
 
-def test_a_flag_says_the_least_it_may_be():
+def test_a_flag_says_the_least_and_the_most_it_may_be():
     assert parse_config(Counted, ["--bars", "b", "--coins", "1", "--delay", "0", "3"], "").coins == 1
     for words, said in (
         (["--coins", "0"], "`coins` is 0; it must be at least 1."),
         (["--delay", "1", "-1"], "`delay` is -1"),
         (["--jobs", "0"], "`jobs` is 0"),
+        (["--share", "1.5"], "`share` is 1.5; it must be at most 1."),
     ):
         with pytest.raises(BarwiseError, match=said):
             parse_config(Counted, ["--bars", "b", *words], "")

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from mlcore.errors import BarwiseError
+from mlcore.features import feature_table
+from mlcore.folds import WalkForward
+from mlcore.labels import direction
 from mlcore.models.lightgbm import LightGBM
 from mlcore.models.xgboost import XGBoost
 from mlcore.store.state import ModelState, StoreError
 from mlcore.tasks import Task
+from mlcore.walkforward import walk_forward
 from mlcore.windows import Windows
+from tests.conftest import random_bars
 
 pytest.importorskip("xgboost", reason="the extra `xgboost` is not installed: XGBoost was NOT tested")
 
@@ -146,3 +151,23 @@ def test_an_update_adds_trees_of_the_newer_rows(kind, task):
     np.testing.assert_array_equal(model.predict(ahead), now)
     with pytest.raises(BarwiseError, match="must be finite labels of the 300 windows"):
         model.update(newer, turned[:5])
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (LightGBM(num_leaves=-5), r"`num_leaves` is -5; it must be in \[2, 131072\]"),
+        (LightGBM(feature_fraction=0), r"`feature_fraction` is 0; it must be in \(0, 1\]"),
+        (LightGBM(l2=-1.0), "`l2` is -1.0"),
+        (LightGBM(n_estimators=0), "`n_estimators` is 0"),
+        (XGBoost(learning_rate=0.0), "`learning_rate` is 0.0"),
+        (XGBoost(max_leaves=-1), "`max_leaves` is -1"),
+        (XGBoost(subsample=1.5), "`subsample` is 1.5"),
+    ],
+)
+def test_parameters_that_would_fail_in_every_fold_are_refused_before_the_first(model, told):
+    bars = random_bars()
+    with pytest.raises(BarwiseError, match=told):
+        walk_forward(
+            bars, model, label=direction(bars), features=feature_table(bars, ["rsi"]), folds=WalkForward(200, 50)
+        )

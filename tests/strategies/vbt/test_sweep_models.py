@@ -69,6 +69,7 @@ def test_progress_tells_trainings_folds_and_rules(tmp_path: Path) -> None:
     [
         ({"modle": ("linear",)}, "Did you mean 'model'"),
         ({"params": ({},)}, "`vary` names 'params'"),
+        ({"features": ("rsi",)}, "`vary` 'features' is .*each value to try is a list of recipes"),
         ({"features.rsi": (1,)}, "`vary` names 'features.rsi'"),
         ({"model": "linear"}, "give the values to try"),
         ({"seed": ()}, "give the values to try"),
