@@ -57,7 +57,8 @@ def backtest_portfolio(
         settled; one that was filled forward onto every bar is refused.
     slippage
         one column a symbol, by stamp: the share of the price by which a fill in that bar is worse, instead of
-        ``costs.slippage``. It must have been known before the bar (`strategies.account.slippage`).
+        ``costs.slippage``; a bar without one is refused. It must have been known before the bar
+        (`strategies.account.slippage`).
 
     =========================================  ===========================================================
     what an engine cannot hold by itself       what is done, and what is left of it

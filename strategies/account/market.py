@@ -47,14 +47,14 @@ def make_market(
             if name in frame.columns:
                 array[rows[symbol], s] = frame[name].to_numpy(np.float64)
         unit[rows[symbol], s] = barrier_units(frame, rules.volatility_window)
-    last = pd.DataFrame(close).ffill().to_numpy(np.float64)
+    last, here = pd.DataFrame(close).ffill().to_numpy(np.float64), ~np.isnan(close)
     return Market(
         opened,
         high,
         low,
         np.ascontiguousarray(last),
-        ~np.isnan(close),
-        slippage_at(slippage, clock, list(bars)),
+        here,
+        slippage_at(slippage, clock, list(bars), here),
         unit,
         funding_at(funding_of(bars, funding), clock, list(bars)),
         borrow_at(clock, rules.borrow),
@@ -84,15 +84,25 @@ def check_bars_of(bars: Bars, rules: RiskRules) -> None:
             )
 
 
-def slippage_at(slippage: float | pd.DataFrame, clock: pd.DatetimeIndex, symbols: list[str]) -> np.ndarray:
-    """Return the share of the price that a fill of each bar slips, ``(N, S)``."""
+def slippage_at(
+    slippage: float | pd.DataFrame, clock: pd.DatetimeIndex, symbols: list[str], here: np.ndarray
+) -> np.ndarray:
+    """Return the share of the price that a fill of each bar slips, ``(N, S)``; 0 where `here` says there is no bar."""
     if not isinstance(slippage, pd.DataFrame):
         return np.full((len(clock), len(symbols)), float(slippage))
     if missing := [name for name in symbols if name not in slippage.columns]:
         raise BarwiseError(
             f"`slippage` has no column {missing[0]!r}: give one a symbol.{did_you_mean(missing[0], slippage.columns)}"
         )
-    found = slippage.reindex(clock)[symbols].fillna(0.0).to_numpy(np.float64)
+    given = slippage.reindex(clock)[symbols]
+    lacking = here & given.isna().to_numpy()
+    if lacking.any():
+        row, column = np.argwhere(lacking)[0]
+        raise BarwiseError(
+            f"`slippage` of {symbols[column]!r} has no number at {clock[row]}, one of {lacking.sum():,} bars without: "
+            "their fills would cost nothing. Give one for each bar, by its own stamp."
+        )
+    found = given.fillna(0.0).to_numpy(np.float64)
     if not ((found >= 0) & (found < 1)).all():
         raise BarwiseError("`slippage` must be in [0, 1) on every bar: a share of the price, 0.0005 being 0.05%.")
     return np.ascontiguousarray(found)

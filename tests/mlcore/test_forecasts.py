@@ -187,3 +187,13 @@ def test_forecasts_of_longer_bars_are_known_too_late_and_are_refused():
     with pytest.raises(LookAheadError, match="apart"):
         check_forecasts(good(), pd.DataFrame({"close": np.arange(40.0)}, stamps))
     check_forecasts(good(5).drop(index=INDEX[6]), BARS)  # a row that is missing makes no longer bars
+
+
+def test_forecasts_of_another_market_than_the_bars_are_refused_before_anything_is_traded():
+    forecasts, bars = made([0.1, 0.1, 0.2, 0.5, 0.1], FIVE), BARS.copy()
+    for frame, symbol in ((forecasts, "BTC/USDT"), (bars, "BTCUSDT")):
+        frame.attrs["symbol"] = symbol
+    check_forecasts(forecasts, bars)
+    bars.attrs["symbol"] = "ETHUSDT"
+    with pytest.raises(BarwiseError, match="`forecasts` are of BTC/USDT and `bars` of ETHUSDT"):
+        check_forecasts(forecasts, bars)

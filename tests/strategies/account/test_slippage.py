@@ -42,3 +42,15 @@ def test_both_engines_fill_at_it():
 def test_nonsense_is_refused(wrong):
     with pytest.raises(BarwiseError, match=next(iter(wrong))):
         atr_slippage(random_bars(20), **wrong)
+
+
+def test_bars_without_a_slippage_are_refused_and_rows_without_a_bar_need_none():
+    bars = {"A": random_bars(30), "B": random_bars(30, seed=1).drop(random_bars(30).index[7:9])}
+    weights = pd.DataFrame(0.1, bars["A"].index, ["A", "B"])
+    slip = pd.DataFrame({name: atr_slippage(frame) for name, frame in bars.items()})
+    assert slip["B"].isna().sum() == 2
+    backtest_portfolio(bars, weights, slippage=slip, engine="vectorbt")
+    late = slip.set_axis(slip.index + pd.Timedelta("30min"))  # stamps of no bar: all fills would be free
+    for wrong, at in ((late, bars["A"].index[0]), (slip.drop(slip.index[12]), bars["A"].index[12])):
+        with pytest.raises(BarwiseError, match=f"`slippage` of 'A' has no number at {at:%Y-%m-%d %H:%M}"):
+            backtest_portfolio(bars, weights, slippage=wrong, engine="vectorbt")
