@@ -337,3 +337,20 @@ def test_what_cannot_go_on_is_refused(tmp_path):
     changed.iloc[3, 3] *= 1.0001
     with pytest.raises(StoreError, match="not those shown before the stop"):
         shown(other, changed.iloc[:200])
+
+
+def test_a_run_is_not_taken_up_over_other_values_of_further_columns(tmp_path):
+    bars = BARS.head(130).assign(funding_rate=0.0001)
+    folds = WalkForward(train=60, test=30)
+    one = strict(folds=folds, store=tmp_path)
+    shown(one, bars)
+    state = json.loads(json.dumps(one.state()))
+    for rate, same in ((0.0001, True), (0.0002, False)):
+        again = strict(folds=folds, store=tmp_path)
+        again.resume(state)
+        other = bars.assign(funding_rate=np.r_[[0.0001] * 129, rate])
+        if same:
+            shown(again, other)
+        else:
+            with pytest.raises(StoreError, match="are not those shown before the stop"):
+                shown(again, other)

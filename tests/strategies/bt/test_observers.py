@@ -14,6 +14,7 @@ from strategies.bt import (
     WalkForwardStrategy,
     build_cerebro,
 )
+from strategies.bt.observers import OfBars
 from tests.conftest import random_bars
 from tests.strategies.bt.runs import BARS, MODES, cerebro_of, forecasts_of
 from tests.strategies.bt.test_retraining import BARS as ALL
@@ -124,3 +125,22 @@ def test_a_retrain_that_a_rule_asked_for_is_marked_as_that():
         rows = np.flatnonzero(np.isfinite(np.array(getattr(marks.lines, name).array)))
         lives = [event.live for event in strategy.retrains if (event.reason != "calendar") == asked]
         assert lives and rows.tolist() == ALL.index.get_indexer(lives).tolist()
+
+
+@pytest.mark.parametrize("runonce", [True, False])
+def test_an_observer_of_bars_has_one_value_for_each_beside_a_faster_feed(runonce):
+    class Closes(OfBars):
+        lines = ("price",)
+
+        def next(self):
+            self.lines.price[0] = self._owner.data.close[0]
+
+    bars = random_bars(40)
+    cerebro = bt.Cerebro(stdstats=False, runonce=runonce)
+    for one in (bars, random_bars(150, interval="15min")):
+        cerebro.adddata(BarsFeed(one))
+    cerebro.addstrategy(bt.Strategy)
+    cerebro.addobserver(Closes)
+    seen = cerebro.run()[0].observers[0]
+    assert len(seen) == 40
+    assert list(seen.lines.price.array) == bars["close"].tolist()
