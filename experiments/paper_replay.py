@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from mlcore.errors import BarwiseError
 from strategies.cli import parse_config, run_cli
 from strategies.config import flag
 
@@ -61,6 +62,8 @@ def main() -> None:
     from strategies.folder import check_folder, result_folder
     from strategies.policy import Policy
 
+    if asked.stops >= asked.live // 2:
+        raise BarwiseError(f"`stops` is {asked.stops}; it must be below half of `live`, {asked.live} bars.")
     needed = asked.live + 2 * asked.train  # a warm-up, the train window, and room for a block before
     check_folder(asked.out, overwrite=asked.overwrite)
     bars = read_bars(asked.bars, min_rows=needed).iloc[-needed:]

@@ -33,10 +33,12 @@ class ClocksConfig:
 
 def main() -> None:
     config = parse_config(ClocksConfig, None, __doc__)
-    from mlcore.bars import between, read_bars, resample
-    from mlcore.errors import LookAheadError
+    from mlcore.bars import bar_interval, between, read_bars, resample
+    from mlcore.errors import BarwiseError, LookAheadError
 
     bars = between(read_bars(config.bars), config.start, config.end)
+    if bar_interval(bars.index) >= pd.Timedelta(config.context):
+        raise BarwiseError(f"`context` is {config.context!r}; it must be longer than the bars of {config.bars!r}.")
     longer = resample(bars, config.context)
     early = longer.set_axis(pd.DatetimeIndex(longer.index) - pd.Timedelta(config.context), axis=0)
     console, table = Console(width=140), Table(title=f"{len(bars):,} bars, decided every 15m")

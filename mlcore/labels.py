@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.barriers import PROFIT, STOP, barrier_units, check_width, first_barriers
+from mlcore.bars.identity import market_of
 from mlcore.errors import BarwiseError, did_you_mean
 from mlcore.kinds import checked
 from mlcore.plugins import LABELS
@@ -176,7 +177,7 @@ def triple_barrier(
         way = np.select([kinds == PROFIT, kinds == STOP], [side, -side], 0) + 1.0
         made = np.where(np.isnan(returns), np.nan, way)
         task = Task("classes", ("p_down", "p_flat", "p_up"), scores=(-1.0, 0.0, 1.0))
-    return Label(made, returns, ends, 1 + horizons[0], task.over(horizons), recipe)
+    return Label(made, returns, ends, 1 + horizons[0], task.over(horizons), recipe, symbol=market_of(bars))
 
 
 def _move(bars: pd.DataFrame, horizon: Horizon, threshold: float, entry: Entry, *, up: bool) -> Label:
@@ -204,6 +205,7 @@ class _Ahead:
     horizons: tuple[int, ...]
     delay: int
     entry: str
+    symbol: str | None
 
     @classmethod
     def of(cls, bars: pd.DataFrame, horizon: Horizon, entry: Entry) -> _Ahead:
@@ -217,7 +219,7 @@ class _Ahead:
         for column, bars_held in enumerate(horizons):
             bought, sold = price[delay : delay + n], price[delay + bars_held : delay + bars_held + n]
             returns[:n, column] = np.log(sold / bought)
-        return cls(returns, horizons, delay, entry)
+        return cls(returns, horizons, delay, entry, market_of(bars))
 
     def label(self, values: np.ndarray, task: Task, name: str, more: str) -> Label:
         one = len(self.horizons) == 1
@@ -231,6 +233,7 @@ class _Ahead:
             task.over(self.horizons),
             f"{name}(horizon={horizon}, {more}entry={self.entry!r})",
             None if one else self.returns,
+            self.symbol,
         )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlcore.bars import bar_interval, missing_bars
+from mlcore.bars import bar_interval, market_of, missing_bars
+from mlcore.bars.identity import differ
 from mlcore.errors import BarwiseError
 from mlcore.gaps import finite_windows, label_mask, window_mask
 from mlcore.models.inputs import label_shape
@@ -180,6 +181,12 @@ def _check(symbol: str, member: Member) -> None:
         raise BarwiseError(
             f"`label`{of} has {len(label.values)} rows and `bars` {len(bars)}: make it from the same bars."
         )
+    for name, made in (("features", market_of(features)), ("label", label.symbol)):
+        if differ(made, market_of(bars)):
+            raise BarwiseError(
+                f"`{name}`{of} are of {made} and `bars` of {market_of(bars)}: make them from the same bars. If that is "
+                "meant, `bars.attrs.pop('symbol')` first."
+            )
 
 
 def _check_alike(members: Mapping[str, Member], interval: pd.Timedelta | None) -> None:

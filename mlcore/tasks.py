@@ -79,6 +79,8 @@ class Label:
         the call that made it, for the record: ``return(horizon=5, entry='next_open')``.
     horizon_returns
         ``(N, H)`` log returns of every horizon, the lead's first; None for one horizon.
+    symbol
+        what the bars it was made of are of (`mlcore.bars.market_of`), None where that is not known.
     """
 
     values: np.ndarray
@@ -88,6 +90,7 @@ class Label:
     task: Task
     recipe: str = ""
     horizon_returns: np.ndarray | None = None
+    symbol: str | None = None
 
     def parts(self) -> tuple[Label, ...]:
         """Return one label a horizon, ``(self,)`` for one; `ends` and `span` stay those of the longest."""

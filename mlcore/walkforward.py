@@ -24,7 +24,7 @@ from mlcore.refit import Outcome, Shared, run_fold
 from mlcore.stack import Member, Stack, stack
 from mlcore.store.outcomes import KeptFolds
 from mlcore.store.run import check_store, fold_records, write_run
-from mlcore.tasks import Label
+from mlcore.tasks import Label, Task
 from mlcore.together import check_batched, run_together
 
 Progress = Callable[[int, int, float], None]
@@ -149,6 +149,7 @@ def walk_forward(
     symbol = symbol or market_of(bars)
     member = Member(bars, features, label)
     one = stack({"": member}, model.lookback, max_gap)
+    check_task(model, one.task)
     plan = split(one, folds)
     shared = shared_of(
         one, model, plan, validation=validation, shuffle_labels=shuffle_labels, seed=seed,
@@ -189,6 +190,7 @@ def walk_forward_seeds(
     model = as_model(model)
     check_batched(model, warm_start=False)
     one = stack({"": Member(bars, features, label)}, model.lookback, max_gap)
+    check_task(model, one.task)
     plan = split(one, folds)
     given = {"validation": validation, "shuffle_labels": shuffle_labels, "batched": True}
     shareds = [shared_of(one, model, plan, seed=seed, **given) for seed in seeds]
@@ -204,6 +206,12 @@ def check_stride(stride: Any) -> int:
     return int(stride)
 
 
+def check_task(model: Any, task: Task) -> None:
+    """Refuse a model whose loss or parameters do not fit the label: once, not in every fold."""
+    if hasattr(model, "check_task"):
+        model.check_task(task)
+
+
 def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
     """Cut the folds of all symbols at one moment."""
     return folds.split(stacked.clock, stacked.ends, stacked.whole & stacked.known, stacked.layout.moments)
@@ -212,8 +220,7 @@ def split(stacked: Stack, folds: WalkForward) -> list[Fold]:
 def shared_of(stacked: Stack, model: Any, plan: Sequence[Fold], **options: Any) -> Shared:
     """Return what the folds of `plan` read of a stack; `options` are the other fields of `Shared`."""
     check_share(options["validation"], "validation")
-    if hasattr(model, "check_task"):  # a loss that does not fit the label is refused once, not in every fold
-        model.check_task(stacked.task)
+    check_task(model, stacked.task)
     return Shared(
         model=model,
         task=stacked.task,

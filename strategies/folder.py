@@ -103,8 +103,13 @@ def _check_parents(folder: Path) -> None:
     standing = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
     if not standing.is_dir():
         raise BarwiseError(f"`out` cannot be made in {str(folder)!r}: {str(standing)!r} is no folder.")
-    if not os.access(standing, os.W_OK | os.X_OK):
-        raise BarwiseError(f"`out` cannot be made in {str(folder)!r}: {str(standing)!r} may not be written to.")
+    try:
+        with tempfile.TemporaryFile(dir=standing):  # permissions alone do not tell: the disk may be read-only
+            pass
+    except OSError as error:
+        raise BarwiseError(
+            f"`out` cannot be made in {str(folder)!r}: {str(standing)!r} may not be written to ({error.strerror})."
+        ) from None
 
 
 def _make_parents(folder: Path) -> list[Path]:

@@ -57,12 +57,16 @@ def check_market(forecasts: pd.DataFrame, bars: pd.DataFrame) -> None:
 
     Stamps agree between markets, so nothing else would tell. ``BTC/USDT`` and ``BTCUSDT`` are one.
     """
-    ours, theirs = market_of(forecasts), market_of(bars)
-    if ours is not None and theirs is not None and _plain(ours) != _plain(theirs):
+    if differ(ours := market_of(forecasts), theirs := market_of(bars)):
         raise BarwiseError(
             f"`forecasts` are of {ours} and `bars` of {theirs}: give the bars they were made from. If both are one "
             "market by two names, `forecasts.attrs.pop('symbol')` says so."
         )
+
+
+def differ(symbol: str | None, other: str | None) -> bool:
+    """Tell whether two names, both known, are those of two markets."""
+    return symbol is not None and other is not None and _plain(symbol) != _plain(other)
 
 
 def _plain(symbol: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mlcore.bars.identity import market_of, name_market
 from mlcore.errors import BarsError, BarwiseError
 from mlcore.features.recipes import Recipe, column_name, parse_recipe
 from mlcore.kinds import checked
@@ -79,7 +80,7 @@ def feature_table(bars: pd.DataFrame, features: Sequence[Recipe] = DEFAULT_FEATU
         block[i] = columns.pop(name)  # each column is let go as it is copied: the peak stays at two tables
     table = pd.DataFrame(block.T, index=bars.index, columns=names, copy=False)
     table.attrs["memory"] = memory
-    return table
+    return name_market(table, market_of(bars))
 
 
 def _columns(bars: pd.DataFrame, name: str, params: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:

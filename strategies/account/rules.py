@@ -64,12 +64,15 @@ class RiskRules:
     def __post_init__(self) -> None:
         check_width("stop", self.stop)
         check_width("profit", self.profit)
+        if self.stop is not None and self.stop >= 1 and self.volatility_window is None:
+            raise BarwiseError(
+                f"`stop` is {self.stop!r} without a `volatility_window`: then it is a share of the price, below 1 "
+                "(0.02 is 2%); with one it is in volatilities per bar."
+            )
         for name in ("horizon", "pause"):
             _check_bars(name, getattr(self, name))
         for name in ("risk_per_trade", "max_heat", "max_position", "max_gross", "max_net", "max_drawdown"):
-            _check_share(
-                name, getattr(self, name), at_most=1.0 if name in ("max_position", "max_drawdown") else math.inf
-            )
+            _check_share(name, getattr(self, name), at_most=math.inf if name in ("max_gross", "max_net") else 1.0)
         for name in ("risk_per_trade", "max_heat"):
             if getattr(self, name) is not None and self.stop is None:
                 raise BarwiseError(

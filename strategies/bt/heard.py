@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mlcore.forecasts import LEADING
-from strategies.bt.indicators import StampRows
+from strategies.bt.indicators import ForecastIndicator, StampRows
 
 
 class Heard(NamedTuple):
@@ -44,6 +44,15 @@ class Forecasts:
 
 
 def heard_by(strategy: Any) -> Heard | None:
-    """Return what `strategy` heard of this bar; None where it did not, or is no strategy that hears forecasts."""
+    """Return what `strategy` heard of this bar, None where nothing was said.
+
+    A strategy without a method `heard` hears its first `ForecastIndicator`.
+    """
     ask = getattr(strategy, "heard", None)
-    return ask() if callable(ask) else None
+    if callable(ask):
+        return ask()
+    told: Any = getattr(strategy, "_barwise_forecasts", None)
+    if told is None:
+        own = [one for one in strategy.getindicators() if isinstance(one, ForecastIndicator)][:1]
+        told = strategy._barwise_forecasts = [(Forecasts(one.p.forecasts), one.data) for one in own]
+    return next((forecasts.at(data.datetime[0]) for forecasts, data in told), None)

@@ -63,6 +63,12 @@ class ForecastSizer(WeightSizer):
         ("days_per_year", 365.0),
     )
 
+    def set(self, strategy: bt.Strategy, broker: bt.BrokerBase) -> None:
+        """Take the strategy whose orders are sized, before the first bar; refuse a rule that is not known."""
+        super().set(strategy, broker)
+        if isinstance(self.p.rule, str):
+            SIZERS[self.p.rule]
+
     def weight_of(self, data: bt.feed.DataBase) -> float:
         heard = heard_by(self.strategy)
         if heard is None or heard.signal != heard.signal:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, BarwiseWarning
 from mlcore.kinds import check_kind
 from strategies.bt.heard import Forecasts, Heard
 from strategies.bt.indicators import ForecastIndicator, StampRows
@@ -93,3 +94,10 @@ class ForecastStrategy(QuietStrategy):
             self._last_order = self.sell(size=abs(units) or 1.0)  # the broker turns it away, and the order log says so
         elif abs(units) >= smallest * (1 - CLIP_TOLERANCE):
             self._last_order = self.order_target_percent(target=target, min_units=smallest)
+            if self._last_order is None:
+                warnings.warn(
+                    f"{units:.6g} units were wanted and none ordered: the broker's commission scheme buys whole units. "
+                    "`set_broker(cerebro)` trades fractions.",
+                    BarwiseWarning,
+                    stacklevel=2,
+                )

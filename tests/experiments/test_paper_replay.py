@@ -22,3 +22,10 @@ def test_a_file_shorter_than_a_run_needs_costs_one_line(script, tmp_path: Path) 
     code, _, err = script("paper_replay", "--bars", tmp_path / "bars.parquet", "--out", tmp_path / "out")
     assert code == 2 and "`bars` holds 40 rows; 2,500 are needed." in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_more_stops_than_live_bars_cost_one_line(script, tmp_path: Path) -> None:
+    random_bars(40).to_parquet(tmp_path / "bars.parquet")
+    words = ["--bars", tmp_path / "bars.parquet", "--out", tmp_path / "out", "--live", "100", "--stops", "50"]
+    ran = script("paper_replay", *words)
+    assert (ran.code, ran.err) == (2, "error: `stops` is 50; it must be below half of `live`, 100 bars.\n")

@@ -116,7 +116,7 @@ def test_widths_in_volatilities_are_those_known_at_the_close_of_the_row():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"horizon": (5, 10)}, "one horizon"),
+        ({"horizon": (5, 10)}, r"`horizon` is \(5, 10\); it must be a whole number"),
         ({"profit": 0.0}, "`profit` is 0.0"),
         ({"stop": float("nan")}, "`stop` is nan"),
         ({"profit": None, "stop": None}, "both None"),

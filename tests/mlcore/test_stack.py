@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlcore.bars import name_market
 from mlcore.errors import BarwiseError
 from mlcore.features import feature_table
 from mlcore.folds import WalkForward, newest_split
@@ -235,3 +236,15 @@ def test_a_rival_of_a_shorter_lookback_has_the_folds_of_the_model(schedule):
         np.testing.assert_array_equal(one.test, other.test)
     assert [fold.test[0] for fold in alone] != [fold.test[0] for fold in ours]
     assert label_for(LSTM(lookback=60), member, 60, 3) is member.label
+
+
+@pytest.mark.parametrize("what", ["features", "label"])
+def test_tables_of_another_market_are_refused(what):
+    bitcoin, ether = (
+        name_market(random_bars(120, seed=seed), name) for seed, name in enumerate(("BTCUSDT", "ETHUSDT"))
+    )
+    made = {name: (feature_table(bars, ["rsi"]), direction(bars)) for name, bars in (("b", bitcoin), ("e", ether))}
+    stack({"": Member(bitcoin, *made["b"])}, 1, 3)
+    features, label = made["e"][0] if what == "features" else made["b"][0], made["e" if what == "label" else "b"][1]
+    with pytest.raises(BarwiseError, match=f"`{what}` are of ETHUSDT and `bars` of BTCUSDT"):
+        stack({"": Member(bitcoin, features, label)}, 1, 3)

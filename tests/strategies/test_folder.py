@@ -1,7 +1,9 @@
 """A folder of results is whole or not there, and nothing else is ever deleted."""
 
-import os
+import errno
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,9 +94,15 @@ def test_a_parent_that_may_not_be_written_to_is_refused_at_once(
 ) -> None:
     shut = tmp_path / "shut"
     (shut / "held").mkdir(parents=True)
-    allowed = os.access  # root may write anywhere, whatever the mode says
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != shut and allowed(path, mode))
-    with pytest.raises(BarwiseError, match="shut' may not be written to"):
+    temporary = tempfile.TemporaryFile  # root may write anywhere, whatever the mode says
+
+    def refused(**given: Any) -> Any:
+        if Path(given["dir"]) == shut:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return temporary(**given)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    with pytest.raises(BarwiseError, match=r"shut' may not be written to \(Read-only file system\)"):
         check_folder(shut / out)
     assert names(shut) == ["held"]
 

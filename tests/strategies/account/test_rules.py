@@ -2,6 +2,9 @@
 
 import math
 
+import pytest
+
+from mlcore.errors import BarwiseError
 from strategies.account.rules import Numbers, RiskRules
 
 
@@ -28,3 +31,16 @@ def test_each_rule_is_its_own_number():
     )
     numbers = Numbers.of(rules, 0.11, 12.0)
     assert tuple(numbers) == (0.01, 0.02, 3.0, True, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 10.0, 0.11, 12.0)
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ({"stop": 2.0}, "`stop` is 2.0 without a `volatility_window`"),
+        ({"stop": 2.0, "volatility_window": 20, "risk_per_trade": 2.0}, "`risk_per_trade` is 2.0: .* at most 1"),
+        ({"stop": 0.02, "max_heat": 1.5}, "`max_heat` is 1.5: .* at most 1"),
+    ],
+)
+def test_shares_above_the_whole_are_refused(rules, said):
+    with pytest.raises(BarwiseError, match=said):
+        RiskRules(**rules)

@@ -1,10 +1,23 @@
+from functools import partial
+
 import backtrader as bt
 import pandas as pd
 import pytest
 
-from mlcore.errors import BarwiseError
+from mlcore.errors import BarwiseError, BarwiseWarning
+from mlcore.labels import direction
 from mlcore.plugins import SIZERS, UnknownPluginError
-from strategies.bt import BarsFeed, EquityCurve, ForecastSizer, ForecastStrategy, OrderLog, WeightSizer, set_broker
+from strategies.bt import (
+    BarsFeed,
+    ConfidenceBuckets,
+    EquityCurve,
+    ForecastIndicator,
+    ForecastSizer,
+    ForecastStrategy,
+    OrderLog,
+    WeightSizer,
+    set_broker,
+)
 from strategies.costs import Costs
 from strategies.policy import annual_volatility
 from tests.conftest import random_bars
@@ -101,3 +114,50 @@ def test_without_a_forecast_or_a_size_nothing_is_ordered_and_too_few_bars_are_to
         forecast_sizes("fixed", sise=0.5)
     with pytest.raises(UnknownPluginError, match="fixed"):
         forecast_sizes("fixd")
+
+
+def test_a_strategy_of_backtrader_s_own_hears_its_forecast_indicator():
+    forecasts = forecasts_of(ALL)
+
+    class Own(bt.Strategy):
+        def __init__(self):
+            self.forecast = ForecastIndicator(self.data, forecasts=forecasts)
+
+        def next(self):
+            signal = self.forecast.signal[0]
+            if len(self) % 10 == 3 and signal == signal:
+                (self.buy if signal > 0 else self.sell)()
+
+    class Ours(ForecastStrategy):
+        next = Own.next
+
+    ran = []
+    for kind, params in ((Own, {}), (Ours, {"forecasts": forecasts})):
+        cerebro = bt.Cerebro(stdstats=False)
+        cerebro.adddata(BarsFeed(ALL))
+        cerebro.addstrategy(kind, **params)
+        cerebro.addsizer(ForecastSizer, rule="study_rule")
+        cerebro.addanalyzer(OrderLog)
+        cerebro.addanalyzer(ConfidenceBuckets, label=partial(direction, horizon=3))
+        set_broker(cerebro)
+        analyzers = cerebro.run()[0].analyzers
+        ran.append((analyzers.orderlog.get_analysis(), repr(analyzers.confidencebuckets.get_analysis())))
+    assert ran[0] == ran[1] and len(ran[0][0]) > 4
+
+
+def test_an_unknown_rule_is_refused_though_nothing_is_heard():
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.adddata(BarsFeed(BARS))
+    cerebro.addstrategy(bt.Strategy)
+    cerebro.addsizer(ForecastSizer, rule="kelly")
+    with pytest.raises(UnknownPluginError, match="kelly"):
+        cerebro.run()
+
+
+def test_whole_units_that_buy_nothing_are_told():
+    bars = ALL.assign(**{name: ALL[name] * 1e4 for name in ("open", "high", "low", "close")})
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.adddata(BarsFeed(bars))
+    cerebro.addstrategy(ForecastStrategy, weights=pd.Series(0.5, bars.index))
+    with pytest.warns(BarwiseWarning, match="whole units. `set_broker"):
+        cerebro.run()
