@@ -200,7 +200,7 @@ def _clipped(study: Traded) -> str:
         counts.append([name, *[f"{int(status.get(kind, 0)):,}" for kind in ("filled", "partial", "rejected")]])
     body = table(["", "filled", "partial", "rejected"], counts)
     body += said(
-        "A buy with all the account's cash cannot pay its own costs too: it is filled as far as cash goes.", "small"
+        "A buy that cash cannot pay for whole is filled as far as cash goes, and rejected where there is none.", "small"
     )
     clipped = pd.concat([result.orders[result.orders["status"] != "filled"] for result in study.results.values()])
     if clipped.empty:

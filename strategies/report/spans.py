@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mlcore.bars import missing_bars
+from strategies.orders import MIN_ORDER_SHARE
+from strategies.report.numbers import first_result
 from strategies.report.page import table
 from strategies.report.words import many, stamp
 from strategies.study import Traded
@@ -48,7 +50,23 @@ def span_checks(study: Traded) -> Iterator[tuple[str, str, str]]:
     )
     said = [f"{named(some)} {word}" for some, word in ((late, "begin late"), (early, "end early")) if some]
     words = f"{'; '.join(said)}. Buy and hold shares the cash among the symbols that have begun." if said else ""
+    words += frozen_words(study, early)
     yield "look" if said else "good", "Spans.", words or f"All {len(found)} symbols begin and end together."
+
+
+def frozen_words(study: Traded, early: list[str]) -> str:
+    """Return a sentence on what is still held of symbols that ended `early`; nothing can sell it any more."""
+    result = first_result(study)
+    units = result.orders.groupby("symbol")["size"].sum().reindex(early, fill_value=0.0)
+    value = units * [float(study.panel[symbol]["close"].iloc[-1]) for symbol in early]
+    held = value[value.abs() > MIN_ORDER_SHARE * float(result.equity.iloc[0])]
+    if not len(held):
+        return ""
+    shares = ", ".join(f"{symbol} {worth / float(result.equity.iloc[-1]):+.1%}" for symbol, worth in held.items())
+    return (
+        f" What was held of a symbol at its last bar stays, at its last close, for there is no bar to sell it in: "
+        f"{shares} of the last equity. Let its weight be 0 some bars before the end."
+    )
 
 
 def named(symbols: list[str]) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from strategies.account import RiskRules
 from strategies.account_study import study_account
+from strategies.costs import Costs
 from strategies.portfolio import backtest_portfolio
 from strategies.report.doubts import doubts_body, guard_refuses, knowledge, waited_orders
 from strategies.report.numbers import first_result
@@ -103,3 +104,14 @@ def test_the_guard_is_tried_on_every_symbol() -> None:
 @pytest.mark.parametrize(("count", "words"), [(1, "1 symbol (A)"), (7, "7 symbols")])
 def test_few_are_named_and_many_counted(count: int, words: str) -> None:
     assert named(["A"] * count) == words
+
+
+def test_what_is_held_of_a_symbol_that_has_ended_is_told_as_a_share_of_the_account() -> None:
+    price = (100.0, 100.0, 100.0, 100.0)
+    bars = {"A": bars_of([price] * 9), "B": bars_of([*[price] * 5, *[None] * 4])}
+    weights = pd.DataFrame({"A": 0.0, "B": 0.25}, bars["A"].index)
+    body = doubts_body(study_account(*backtest_portfolio(bars, weights, costs=Costs(0.0, 0.0)), title="ended"))
+    assert "for there is no bar to sell it in: B +25.0% of the last equity" in body
+    weights.iloc[2:] = 0.0
+    body = doubts_body(study_account(*backtest_portfolio(bars, weights, costs=Costs(0.0, 0.0)), title="ended"))
+    assert "end early" in body and "no bar to sell it in" not in body
