@@ -87,6 +87,7 @@ def main() -> None:
         options["seconds"] = time.perf_counter() - started
         study = study_one_of(accounts, f"shared by {config.way}", **options)
         write_study(study, config.out, overwrite=config.overwrite)
+        Console().print(f"Open {config.out}/report.html", soft_wrap=True)
 
 
 def traded(

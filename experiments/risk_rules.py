@@ -88,6 +88,7 @@ def main() -> None:
         options["seconds"] = time.perf_counter() - started
         study = study_one_of(accounts, kept[config.rules][0], **options)
         write_study(study, config.out, overwrite=config.overwrite)
+        Console().print(f"Open {config.out}/report.html", soft_wrap=True)
 
 
 def traded(name: str, table: Table, bars: Any, weights: pd.DataFrame, rules: RiskRules, funding: Any, run: Any) -> Any:

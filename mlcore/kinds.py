@@ -85,12 +85,17 @@ def check_kind(name: str, value: Any, hint: Any) -> None:
 
 
 def check_stamped(bars: Any) -> None:
-    """Refuse bars, or bars of any symbol, whose index is no stamps."""
+    """Refuse bars, or bars of any symbol, whose index is no stamps, or whose stamps do not increase."""
     for frame in bars.values() if isinstance(bars, Mapping) else [bars]:
         if isinstance(frame, pd.DataFrame) and not isinstance(frame.index, pd.DatetimeIndex):
             raise BarwiseError(
                 f"`bars` have an index of {frame.index.dtype}, and it must be the UTC stamps at which they open: "
                 "`check_bars(bars)` finds them in a column, or say `bars.set_index('timestamp')`."
+            )
+        if isinstance(frame, pd.DataFrame) and not (frame.index.is_monotonic_increasing and frame.index.is_unique):
+            raise BarwiseError(
+                "`bars` must have increasing, unique stamps: `check_bars(bars, repair=['sort', 'drop_duplicates'])` "
+                "repairs them."
             )
 
 
