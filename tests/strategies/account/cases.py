@@ -48,13 +48,14 @@ def shares(*some: float | None) -> st.SearchStrategy:
 
 @st.composite
 def rules(draw) -> RiskRules:
-    stop = draw(shares(0.001, 0.02, 0.2, 2.0))
+    window = draw(shares(2, 5))
+    stop = draw(shares(0.001, 0.02, 0.2, 0.9 if window is None else 2.0))
     drawdown = draw(shares(0.02, 0.2))
     return RiskRules(
         stop=stop,
         profit=draw(shares(0.001, 0.03, 0.5)),
         horizon=draw(shares(1, 2, 5)),
-        volatility_window=draw(shares(2, 5)),
+        volatility_window=window,
         reenter=draw(st.booleans()),
         risk_per_trade=draw(shares(0.02, 0.5)) if stop else None,
         max_heat=draw(shares(0.06, 0.3)) if stop else None,

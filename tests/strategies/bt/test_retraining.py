@@ -168,6 +168,7 @@ def test_other_feeds_and_longer_clocks_beside_it_change_nothing():
     cerebro.adddata(BarsFeed(BARS))
     cerebro.resampledata(BarsFeed(BARS), timeframe=bt.TimeFrame.Minutes, compression=240)
     cerebro.addstrategy(WalkForwardStrategy, **GIVEN)
+    set_broker(cerebro)
     found = cerebro.run()[0]
     late = {row: weight for row, weight in wanted.items() if row in found.weights}
     assert repr(found.weights) == repr(late) and len(late) > 490
