@@ -20,10 +20,11 @@ class RiskRules:
     Exits (`mlcore.barriers` states the order of events inside a bar):
 
     stop, profit
-        widths of the barriers, as fractions of the entry's fill price; with `volatility_window`, multiples of the
-        volatility per bar known at the close that decided. They are set by the fill that opens a position (from flat or
-        through a reversal) and stay where they are when its size changes. The stop is a market order (slippage, taker
-        commission), the profit a limit order (no slippage, maker commission); both close the whole position.
+        widths of the barriers, as fractions of the entry's fill price (a stop below 1); with `volatility_window`,
+        multiples of the volatility per bar known at the close that decided. They are set by the fill that opens a
+        position (from flat or through a reversal) and stay where they are when its size changes. The stop is a market
+        order (slippage, taker commission), the profit a limit order (no slippage, maker commission); both close the
+        whole position.
     horizon
         bars of its own symbol that a position is held at most; then it is left at the next open.
     reenter

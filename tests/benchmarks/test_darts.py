@@ -53,6 +53,7 @@ from mlcore.scaling import Scaler
 from mlcore.synthetic import planted_market
 from mlcore.tasks import Task
 from mlcore.windows import Windows
+from tests.benchmarks.others import interpreter_of
 from tests.benchmarks.test_training import CHECKS, curve, seconds_to
 
 LOOKBACK, HORIZON, N_BARS, N_HELD_OUT = 60, 5, 24_000, 4_000
@@ -112,13 +113,7 @@ def real(bars_folder):
 @pytest.fixture(scope="module")
 def darts_python():
     """The interpreter that has Darts, or a loud skip."""
-    python = os.environ.get("BARWISE_DARTS_PYTHON", "")
-    if not Path(python).is_file():
-        pytest.skip(
-            f"BARWISE_DARTS_PYTHON is {python!r}, no interpreter: the comparison with Darts did NOT run "
-            "(`make darts` makes one)"
-        )
-    return python
+    return interpreter_of("Darts", "BARWISE_DARTS_PYTHON")
 
 
 def darts_curves(python, task, kind, folder):

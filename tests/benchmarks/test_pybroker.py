@@ -22,6 +22,7 @@ import pytest
 from mlcore.cache import Training, cached_walk_forward
 from strategies.policy import target_weights
 from strategies.vbt import run_vectorbt
+from tests.benchmarks.others import interpreter_of
 from tests.conftest import random_bars
 
 N, FOLDS, ROUNDS, HORIZON = 130_000, 10, 100, 5
@@ -48,13 +49,7 @@ THEIRS = {
 @pytest.fixture(scope="module")
 def pybroker_python():
     """The interpreter that has PyBroker, or a loud skip."""
-    python = os.environ.get("BARWISE_PYBROKER_PYTHON", "")
-    if not Path(python).is_file():
-        pytest.skip(
-            f"BARWISE_PYBROKER_PYTHON is {python!r}, no interpreter: the comparison with PyBroker did NOT run "
-            "(`make pybroker` makes one)"
-        )
-    return python
+    return interpreter_of("PyBroker", "BARWISE_PYBROKER_PYTHON")
 
 
 def theirs(python, bars, folder):
